@@ -1,0 +1,5 @@
+"""`python -m catalogd`."""
+
+from catalogd.cli import main
+
+main(prog_name="catalogd")

@@ -1,0 +1,20 @@
+"""The use cases: what callers may do with repositories and their history. No HTTP, no git, no SQL in here."""
+
+from catalogd.catalog.catalog import Catalog
+from catalogd.catalog.shapes import (
+    ORDERINGS,
+    Caller,
+    Found,
+    IfMatch,
+    ListQuery,
+    Page,
+    TagsFound,
+    TagWritten,
+    Written,
+)  # fmt: skip
+from catalogd.catalog.transfer import Imported
+
+__all__ = [
+    "ORDERINGS", "Caller", "Catalog", "Found", "IfMatch", "Imported", "ListQuery", "Page", "TagWritten", "TagsFound",
+    "Written",
+]  # fmt: skip

@@ -1,0 +1,170 @@
+"""What all use cases share: how a repository is looked up, how a document is changed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from catalogd import names, rights
+from catalogd.catalog import bodies
+from catalogd.catalog.mirror import Mirror
+from catalogd.catalog.shapes import Caller, IfMatch, Written
+from catalogd.documents import Schemas, canonical, strict
+from catalogd.errors import (
+    AlreadyExists,
+    CatalogdError,
+    Conflict,
+    Invalid,
+    Malformed,
+    NotFound,
+    PreconditionFailed,
+)  # fmt: skip
+from catalogd.readmodel import Row, fault_in
+from catalogd.store import Draft, Edit, Outcome, Reading, blob_id, rfc3339
+
+Document = bodies.Document
+Change = Callable[[Document, str], Document]
+
+
+@dataclass
+class _Result:
+    """What the last run of a draft has made."""
+
+    documents: dict[str, Document | None] = field(default_factory=dict)
+    blob: str = ""
+    created: bool = False
+
+
+class UseCases:
+    """The parts that the use cases stand on."""
+
+    def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):
+        self._mirror = mirror
+        self._store = mirror.store
+        self._model = mirror.model
+        self._clock = clock
+        self._schemas: dict[tuple[str | None, ...], Schemas] = {}
+
+    # Reading
+
+    def _row(self, caller: Caller, namespace: str, repo_name: str) -> Row:
+        """The newest document, if the caller may read it. Raises NotFound, Malformed."""
+        self._mirror.check()
+        row = self._model.get(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        if row is None or not rights.may_read(caller.account, namespace, row.document["is_public"]):
+            raise no_repository(namespace, repo_name)
+        return row
+
+    def _commit_read(self) -> str:
+        return self._model.mirrored() or ""
+
+    # Writing
+
+    def _change(
+        self,
+        caller: Caller,
+        namespace: str,
+        repo_name: str,
+        change: Change,
+        *,
+        action: str,
+        message: Callable[[Document, Document], str],
+        if_match: IfMatch | None = None,
+    ) -> Written:
+        """Change a document that is there; no difference makes no commit.
+
+        Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid, and what the store raises.
+        """
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        result = _Result()
+
+        def draft(reading: Reading) -> Draft | None:
+            blob, before = self._read_for_write(caller, reading, namespace, repo_name)
+            require_match(if_match, blob)
+            now = rfc3339(self._clock())
+            after = change(before, now)
+            if bodies.same_but_for_time(before, after):
+                result.documents[path], result.blob = before, blob
+                return None
+            after = after | {"updated_at": now}
+            data = self._validated(reading, namespace, repo_name, after)
+            result.documents[path], result.blob = after, blob_id(data)
+            return Draft(message(before, after), {path: data})
+
+        outcome = self._submit(caller, draft, f"{action} {namespace}/{repo_name}")
+        document = result.documents[path]
+        assert document is not None
+        return Written(canonical.complete(document), result.blob, outcome.commit, False, outcome.changed)
+
+    def _read_for_write(self, caller: Caller, reading: Reading, namespace: str, repo_name: str) -> tuple[str, Document]:
+        """(blob id, complete document) of one that the caller may change.
+
+        Raises NotFound, Unauthenticated, Forbidden.
+        """
+        found = reading.read(names.document_path(namespace, repo_name))
+        if found is None:
+            raise no_repository(namespace, repo_name)
+        document = parse_stored(found[1], namespace, repo_name)
+        if not rights.may_read(caller.account, namespace, document["is_public"]):
+            raise no_repository(namespace, repo_name)
+        rights.require_write(caller.account, namespace)
+        return found[0], document
+
+    def _validated(
+        self, reading: Reading, namespace: str, repo_name: str, document: Document, *, complete: bool = False
+    ) -> bytes:
+        """The canonical bytes of a document that fits the schemas in force, if `complete` with all defaults.
+
+        Raises Invalid, BrokenSchema.
+        """
+        found = {kind: reading.read(names.schema_path(kind)) for kind in names.KINDS}
+        key = tuple(found[kind][0] if found[kind] else None for kind in names.KINDS)
+        schemas = self._schemas.get(key)
+        if schemas is None:
+            schemas = Schemas({kind: there[1] for kind, there in found.items() if there})
+            self._schemas = {key: schemas}  # only the newest: a catalog's schemas change seldom
+        stored = {key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE}
+        faults = schemas.check(names.REPOSITORY_KIND, stored, identity=(namespace, repo_name))
+        if faults:
+            raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)
+        return canonical.dumps(canonical.complete(document) if complete else document)
+
+    def _submit(self, caller: Caller, draft: Callable[[Reading], Draft | None], action: str) -> Outcome:
+        account = caller.account
+        trailers = {"Catalog-Action": action, "Request-Id": caller.request_id}
+        return self._store.submit(Edit(account.name or "anonymous", account.email or "", draft, trailers))
+
+
+def no_repository(namespace: str, repo_name: str) -> NotFound:
+    """The same error for what is not there and for what the caller may not see."""
+    return NotFound(f"There is no repository {namespace}/{repo_name}.")
+
+
+def already_exists(namespace: str, repo_name: str) -> AlreadyExists:
+    return AlreadyExists(f"The repository {namespace}/{repo_name} exists already; PUT or PATCH changes it.")
+
+
+def require_match(if_match: IfMatch | None, blob: str | None) -> None:
+    """Raises PreconditionFailed unless If-Match allows to replace `blob`."""
+    if if_match is None or (if_match == "*" and blob) or (if_match != "*" and blob in if_match):
+        return
+    now = f"it is at {blob} now" if blob else "there is none"
+    raise PreconditionFailed(f"If-Match names another version of the repository: {now}; read it again.")
+
+
+def parse_stored(data: bytes, namespace: str, repo_name: str) -> Document:
+    """The complete document in a stored file. Raises Conflict where a hand has broken it."""
+    try:
+        document = strict.loads(data, what="the file")
+        if not isinstance(document, dict):
+            raise Malformed("It is no JSON object.")
+        fault = fault_in(namespace, repo_name, document)
+        if fault is not None:
+            raise Malformed(fault)
+        return canonical.complete(document)
+    except CatalogdError as error:
+        raise Conflict(
+            f"The stored document of {namespace}/{repo_name} is broken ({error.detail}); "
+            "mend the file by hand, or roll it back."
+        ) from error

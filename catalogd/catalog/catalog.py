@@ -1,0 +1,103 @@
+"""The catalog: every use case on repositories, and the catalog's own life."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from catalogd.catalog.examination import Examination
+from catalogd.catalog.mirror import Mirror
+from catalogd.catalog.moments import Moments
+from catalogd.catalog.repositories import Repositories
+from catalogd.catalog.timeline import Timeline
+from catalogd.catalog.transfer import Transfer
+from catalogd.errors import CatalogdError
+from catalogd.store import Store
+
+log = logging.getLogger(__name__)
+
+
+class Catalog(Repositories, Timeline, Transfer, Examination):
+    """One catalog, open. Threads share it; other processes may have the same catalog open."""
+
+    def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):
+        super().__init__(mirror, clock)
+        self._moments = Moments(mirror.store, mirror.model)
+        self._index_at: str | None = None
+        self._index_refreshed: str | None = None
+
+    @classmethod
+    def open(cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time) -> Catalog:
+        """Open a catalog: recover what a crash left, bring the read model to main.
+
+        Raises NotACatalog, and Unavailable where another process holds the lock for too long.
+        """
+        mirror = Mirror(root, lock_timeout=lock_timeout)
+        try:
+            mirror.catch_up()
+        except BaseException:
+            mirror.close()
+            raise
+        return cls(mirror, clock)
+
+    def close(self) -> None:
+        """Bring git's index up to date and let go of everything."""
+        self._mirror.close()
+
+    @property
+    def store(self) -> Store:
+        """The store beneath, for commands that work on git itself."""
+        return self._store
+
+    def notice(self) -> None:
+        """What a server does a few times a second: look whether others have moved main. A failure is logged."""
+        try:
+            self._mirror.check()
+        except (CatalogdError, OSError):
+            log.exception("could not follow main; it is tried again")
+
+    def follow_index(self) -> None:
+        """Let git's index follow main; once nothing moves any more, note which files are unchanged.
+
+        A failure is logged: the next call tries again.
+        """
+        try:
+            head = self._store.head()
+            followed = self._store.follow_index()
+            if followed and head == self._index_at and head != self._index_refreshed:
+                self._store.refresh_index()
+                self._index_refreshed = head
+            self._index_at = head
+        except (CatalogdError, OSError):
+            log.exception("git's index could not follow main; it is tried again")
+
+    def health(self) -> dict:
+        """Whether reads and writes work: {status: ok|degraded|failing, commit, store, read_model, faults}.
+
+        Degraded: it serves, but not all of it or not writes. Names of documents at fault are not told here,
+        where anyone may ask, only how many; `catalogd doctor` names them.
+        """
+        stats = self._model.stats()
+        head = self._store.head()
+        failure = self._store.failure
+        behind = stats.commit != head
+        degraded = failure is not None or stats.faults > 0 or behind
+        return {
+            "status": "degraded" if degraded else "ok",
+            "commit": stats.commit,
+            "store": {
+                "head": head,
+                "writable": failure is None,
+                "failure": failure,
+                "packs": self._store.maintenance.packs(),
+            },
+            "read_model": {
+                "commit": stats.commit,
+                "behind": behind,
+                "repositories": stats.documents,
+                "commits": stats.commits,
+            },
+            "faults": stats.faults,
+        }

@@ -1,0 +1,81 @@
+"""What `catalogd doctor` looks at: that git, the working tree, the documents and the read model agree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from catalogd import names
+from catalogd.catalog.base import UseCases
+from catalogd.catalog.shapes import Caller
+from catalogd.check import ERROR, check
+from catalogd.store import Draft, Reading
+
+
+@dataclass(frozen=True, slots=True)
+class Examined:
+    """One thing that was looked at, what was found wrong with it, and what to do about that."""
+
+    what: str
+    faults: list[str]
+    advice: str
+
+
+class Examination(UseCases):
+    """The catalog as a whole: how it begins, whether it is well, and its repair."""
+
+    def begin(self, caller: Caller, files: dict[str, bytes]) -> str:
+        """The first commit of a new catalog. Returns its id."""
+
+        def draft(reading: Reading) -> Draft:
+            return Draft("Begin the catalog", dict(files))
+
+        return self._submit(caller, draft, "init").commit
+
+    def repair(self) -> None:
+        """Make anew what can be made anew from git: the read model, and the index where it is behind."""
+        self._mirror.make_anew()
+        self._store.follow_index()
+
+    def examine(self) -> Iterator[Examined]:
+        """Look at everything; slow where the catalog is large."""
+        yield Examined(
+            "git's objects (git fsck --strict)", self._store.fsck(), "Restore the catalog from a clone or a backup."
+        )
+        yield Examined(
+            "the branch", [] if self._store.is_checked_out() else ["the working tree is not on main"],
+            "Run git checkout main: while another branch is checked out, the files do not follow main.",
+        )  # fmt: skip
+        yield Examined(
+            "working tree and index (git status)", self._store.status(),
+            "Commit these changes or restore the files: the API refuses to write to them.",
+        )  # fmt: skip
+        yield Examined("documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back.")
+        yield Examined("read model", self._read_model_faults(), "Run catalogd doctor --repair.")
+
+    def _document_faults(self) -> list[str]:
+        snapshot = self._store.snapshot()
+        files = []
+        for directory in ("data", "namespaces"):
+            files += [(path, found[1]) for path in snapshot.walk(directory) if (found := snapshot.read(path))]
+        site = {kind: found[1] for kind in names.KINDS if (found := snapshot.read(names.schema_path(kind)))}
+        findings = [finding for finding in check(files, site) if finding.severity == ERROR]
+        return [f"{f.path}:{f.line}: {f.pointer} {f.detail}" for f in findings]
+
+    def _read_model_faults(self) -> list[str]:
+        self._mirror.check()
+        snapshot = self._store.snapshot()
+        if self._model.mirrored() != snapshot.commit:
+            return [f"it mirrors {self._model.mirrored()}, main is at {snapshot.commit}"]
+        faulty = {fault.path for fault in self._model.faults()}
+        wanted = {
+            path: snapshot.id_of(path)
+            for path in snapshot.walk("data")
+            if names.parse_document_path(path) and path not in faulty
+        }
+        found = {names.document_path(*name): blob for name, blob in self._model.blobs()}
+        return [
+            f"{path} is not as in git"
+            for path in sorted(wanted.keys() | found.keys())
+            if wanted.get(path) != found.get(path)
+        ]

@@ -1,0 +1,111 @@
+"""Keeps the read model at main. It is written only under the catalog's lock, so it has one writer at a time."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from catalogd.readmodel import ReadModel, Writer
+from catalogd.store import Commit, Store
+
+log = logging.getLogger(__name__)
+
+
+class Mirror:
+    """The read model of one catalog, and the store that it follows."""
+
+    def __init__(self, root: Path, *, lock_timeout: float):
+        self.store = Store(root, lock_timeout=lock_timeout, after_commit=self._after_commit)
+        try:
+            self.model = ReadModel(self.store.private / "readmodel.db")
+        except BaseException:
+            self.store.close()
+            raise
+        self._known: str | None = None
+
+    def close(self) -> None:
+        self.model.close()
+        self.store.close()
+
+    def catch_up(self) -> None:
+        """Bring the read model to main; waits for the lock. Raises Unavailable."""
+        with self.store.lock.held():
+            self._follow()
+
+    def make_anew(self) -> None:
+        """Throw the read model away and fill it from git. Raises Unavailable."""
+        with self.store.lock.held():
+            with self.model.writing() as writer:
+                writer.clear()
+            self._follow()
+
+    def check(self) -> None:
+        """Before a read: if main was moved by someone else, follow it.
+
+        Where the lock is held, that is by a writer who brings the read model up to date himself before he
+        acknowledges anything. So what is read without waiting for him is the state before his writes.
+        """
+        head = self.store.head()
+        if head == self._known:
+            return
+        if self.model.mirrored() == head:
+            self._known = head
+            return
+        with self.store.locked_if_free() as locked:
+            if locked:
+                self._follow()
+
+    def _after_commit(self, parent: str | None, commits: list[Commit], blobs: dict[str, bytes]) -> None:
+        def contents(blob: str) -> bytes:
+            return blobs[blob] if blob in blobs else self.store.blob(blob)
+
+        with self.model.writing() as writer:
+            if writer.mirrored != parent:
+                self._catch_up(writer)
+            else:
+                newest: dict[str, str | None] = {}
+                for commit in commits:
+                    writer.record(commit, contents)
+                    newest.update((change.path, change.new) for change in commit.changes)
+                self._apply(writer, newest, contents)
+                writer.mirror(commits[-1].id)
+        self._known = commits[-1].id
+
+    def _follow(self) -> None:
+        head = self.store.head()
+        if head is None:
+            return
+        with self.model.writing() as writer:
+            old = writer.mirrored
+            if old != head:
+                self._catch_up(writer)
+        if old is not None and old != head:
+            self.store.follow_others(old, head)
+        self._known = head
+
+    def _catch_up(self, writer: Writer) -> None:
+        """Apply to the read model what main has and it has not. Where main does not contain it, start anew."""
+        head = self.store.head()
+        if head is None or writer.mirrored == head:
+            return
+        if writer.mirrored is not None and not self.store.is_on_main(writer.mirrored, head):
+            log.warning("main no longer contains %s: the read model is made anew", writer.mirrored)
+            writer.clear()
+        old = writer.mirrored
+        for commit in self.store.log(old, head):
+            writer.record(commit, self.store.blob)
+        changes = self.store.diff(old, head)
+        if old is None:
+            writer.load((c.path, c.new, self.store.blob(c.new)) for c in changes if c.new)
+        else:
+            self._apply(writer, {change.path: change.new for change in changes}, self.store.blob)
+        writer.mirror(head)
+
+    @staticmethod
+    def _apply(writer: Writer, newest: dict[str, str | None], contents: Callable[[str], bytes]) -> None:
+        for path, blob in newest.items():
+            if blob is None:
+                writer.remove(path)
+            else:
+                writer.put(path, blob, contents(blob))

@@ -1,0 +1,84 @@
+"""What the use cases are asked with, and what they answer. Documents are complete (every default filled in)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from catalogd.accounts import Account
+
+# The blob ids that a write may replace; "*" is any, as long as there is one.
+IfMatch = frozenset[str] | str
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks, and the id of the request, which the commit will carry."""
+
+    account: Account
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class ListQuery:
+    """A list of repositories. `ordering` is one of ORDERINGS, with "-" in front to turn it round."""
+
+    namespace: str | None = None
+    search: str | None = None
+    is_public: bool | None = None
+    labels: tuple[tuple[str, str | None], ...] = ()
+    ordering: str | None = None
+    at: str | None = None
+    page: int = 1
+    page_size: int = 20
+
+
+ORDERINGS = ("repo_name", "created_at", "updated_at", "pushed_at", "download", "repo_starred_count")
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A document without its tags; its blob's id; the commit that was read."""
+
+    document: dict
+    blob: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class TagsFound:
+    """The tags of a document, sorted by tag."""
+
+    tags: list[dict]
+    blob: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A document as a write left it, tags included; the commit that has it."""
+
+    document: dict
+    blob: str
+    commit: str
+    created: bool
+    changed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TagWritten:
+    """A tag as a write left it."""
+
+    tag: dict
+    created: bool
+    changed: bool
+    blob: str
+    commit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page of a list, and how many there are in all."""
+
+    count: int
+    results: list
+    commit: str

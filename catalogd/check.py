@@ -1,0 +1,163 @@
+"""Checks a catalog, or the part of it that changed: for `catalogd check` and the CI of a pull request.
+
+It works on paths and bytes, wherever they come from: a working tree, a commit, the objects of a push.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+
+from catalogd.documents import Schemas, describe, dumps, line_of, lines, loads
+from catalogd.errors import BrokenSchema, Fault, Malformed, NotJson
+from catalogd.names import (
+    NAMESPACE_KIND,
+    REPOSITORY_KIND,
+    parse_document_path,
+    parse_namespace_path,
+    schema_path,
+)
+
+ERROR = "error"
+WARNING = "warning"
+
+_CANONICAL = "is not in canonical form, though it says the right things"
+_LAYOUT = {
+    "data": "Move it to data/<namespace>/<repo_name>.json, with lower-case names, or remove it.",
+    "namespaces": "Move it to namespaces/<namespace>.json, with a lower-case name, or remove it.",
+}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing to mend. `severity` is ERROR or WARNING, `line` counts from 1, `pointer` is a JSON pointer.
+
+    All texts may hold what stood in the file; only the formats of check_formats.py make them safe for a
+    terminal.
+    """
+
+    severity: str
+    path: str
+    line: int
+    pointer: str
+    detail: str
+    mend: str
+
+
+def check(
+    files: Iterable[tuple[str, bytes]],
+    site: Mapping[str, bytes] | None = None,
+    *,
+    others: Iterable[str] = (),
+) -> Iterator[Finding]:
+    """The findings in `files`, pairs of a path in the catalog and its content; none if all is well.
+
+    `site` maps a kind to the catalog's own schema, as for Schemas; one that is broken is a finding, and the
+    rest is checked without it. Paths outside of data/ and namespaces/ are passed over. `others` are the
+    paths that are in the catalog too but need not be checked; they matter only for names that differ in
+    nothing but case.
+    """
+    usable: dict[str, bytes] = {}
+    for kind, data in (site or {}).items():
+        try:
+            Schemas({kind: data})
+        except BrokenSchema as error:
+            yield Finding(
+                ERROR, schema_path(kind), 1, "", error.detail, "Mend the schema, or remove the file."
+            )
+        else:
+            usable[kind] = data
+    schemas = Schemas(usable)
+    spellings = _Spellings()
+    for path in others:
+        spellings.clash(path)
+    for path, data in files:
+        if path.split("/", 1)[0] in _LAYOUT:
+            yield from spellings.findings(path)
+            yield from check_file(path, data, schemas)
+
+
+def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
+    """The findings in one file of data/ or namespaces/."""
+    identity = parse_document_path(path)
+    kind = REPOSITORY_KIND
+    if identity is None:
+        namespace = parse_namespace_path(path)
+        if namespace is None:
+            yield Finding(ERROR, path, 1, "", "is no place for a document", _LAYOUT[path.split("/", 1)[0]])
+            return
+        identity, kind = (namespace,), NAMESPACE_KIND
+    try:
+        document = loads(data, what="the file")
+    except NotJson as error:
+        yield Finding(ERROR, path, error.line, "", error.detail, "Write the file as strict JSON in UTF-8.")
+        return
+    try:
+        faults = schemas.check(kind, document, identity=identity)
+    except BrokenSchema as error:
+        yield Finding(ERROR, schema_path(kind), 1, "", error.detail, "Mend the schema, or remove the file.")
+        return
+    if faults:
+        places = lines(data)
+        for fault in faults:
+            yield Finding(
+                ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, _mend(kind, fault)
+            )
+    elif (canonical := dumps(document)) != data:
+        line = _first_difference(data, canonical)
+        yield Finding(WARNING, path, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
+
+
+def fixed(data: bytes) -> bytes | None:
+    """The canonical form of a document's file; None if it has it already, or is not a JSON object."""
+    try:
+        document = loads(data)
+    except Malformed:
+        return None
+    if not isinstance(document, dict):
+        return None
+    canonical = dumps(document)
+    return canonical if canonical != data else None
+
+
+class _Spellings:
+    """The paths seen so far, as a file system that knows no case and one form of Unicode would see them."""
+
+    def __init__(self) -> None:
+        self._seen: dict[str, str] = {}
+
+    def clash(self, path: str) -> tuple[str, str] | None:
+        """(what of `path` clashes, with what) if part or all of it is another spelling of what was seen."""
+        found = None
+        parts = path.split("/")
+        for count in range(2, len(parts) + 1):
+            part = "/".join(parts[:count])
+            seen = self._seen.setdefault(unicodedata.normalize("NFC", part).casefold(), part)
+            if seen != part and found is None:
+                found = part, seen
+        return found
+
+    def findings(self, path: str) -> Iterator[Finding]:
+        clash = self.clash(path)
+        if clash:
+            detail = (
+                f"{clash[0]} is {clash[1]} on a file system that knows no case; only one of them can be there"
+            )
+            yield Finding(ERROR, path, 1, "", detail, "Rename or remove one of the two.")
+
+
+def _mend(kind: str, fault: Fault) -> str:
+    description = describe(kind, fault.pointer)
+    if description is None:
+        return "Remove it, or give it the name of a known field."
+    return description if description not in fault.detail else "Correct the value."
+
+
+def _first_difference(data: bytes, canonical: bytes) -> int:
+    """The first line that is not as in the canonical form."""
+    is_lines, should_be = data.split(b"\n"), canonical.split(b"\n")
+    for number, (one, other) in enumerate(zip(is_lines, should_be, strict=False), 1):
+        if one != other:
+            return number
+    return min(len(is_lines), len(should_be))

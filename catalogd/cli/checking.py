@@ -1,0 +1,88 @@
+"""`catalogd check`: what the CI of a pull request and the pre-commit hook run."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import click
+
+from catalogd import check_formats
+from catalogd.check import ERROR, Finding, fixed
+from catalogd.check import check as findings_in
+from catalogd.cli.common import echo
+from catalogd.errors import NotACatalog
+from catalogd.names import KINDS, schema_path
+from catalogd.store import Checkout, all_files
+
+_FORMATS: dict[str, Callable[[Sequence[Finding], int], str]] = {
+    "text": check_formats.text,
+    "json": check_formats.as_json,
+    "github": check_formats.github,
+    "junit": check_formats.junit,
+}
+
+
+@click.command()
+@click.argument("path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--base", metavar="REV", help="Check only what changed since this branch left REV.")
+@click.option("--staged", is_flag=True, help="Check what the next commit has, as the pre-commit hook does.")
+@click.option("--format", "format_", type=click.Choice(sorted(_FORMATS)), default="text", show_default=True)
+@click.option("--fix", is_flag=True, help="Write the canonical form where only that differs.")
+def check(path: Path, base: str | None, staged: bool, format_: str, fix: bool) -> None:
+    """Check the documents of a catalog's working tree.
+
+    Exit status 1 if there is an error; another form than the canonical one is a warning.
+    """
+    if base and staged:
+        raise click.UsageError("--base and --staged exclude each other.")
+    if fix and staged:
+        raise click.UsageError("--fix changes the working tree, not what is staged; run it before `git add`.")
+    files, others = _chosen(path, base, staged)
+    if fix:
+        files = [(name, _fix(path, name, data)) for name, data in files]
+    findings = list(findings_in(files, _site_schemas(path, files), others=others))
+    checked = sum(not name.startswith("schemas/") for name, _ in files)
+    echo_raw(_FORMATS[format_](findings, checked))
+    if any(finding.severity == ERROR for finding in findings):
+        raise SystemExit(1)
+
+
+def echo_raw(text: str) -> None:
+    """The formats have made their text safe already."""
+    click.echo(text.rstrip("\n"))
+
+
+def _chosen(path: Path, base: str | None, staged: bool) -> tuple[list[tuple[str, bytes]], list[str]]:
+    if not base and not staged:
+        files = list(all_files(path))
+        if not files and not any((path / name).is_dir() for name in ("data", "schemas")):
+            raise NotACatalog(f"{path} has neither data/ nor schemas/; is it a catalog?")
+        return files, []
+    checkout = Checkout(path, os.environ.get("GIT_INDEX_FILE") if staged else None)
+    files = list(checkout.staged() if staged else checkout.changed_since(base or ""))
+    chosen = {name for name, _ in files}
+    return files, [name for name in checkout.tracked() if name not in chosen]
+
+
+def _site_schemas(path: Path, files: list[tuple[str, bytes]]) -> dict[str, bytes]:
+    """The catalog's own schemas: as they are checked, else as they are in the working tree."""
+    checked = dict(files)
+    schemas = {}
+    for kind in KINDS:
+        name = schema_path(kind)
+        if name in checked:
+            schemas[kind] = checked[name]
+        elif (path / name).is_file():
+            schemas[kind] = (path / name).read_bytes()
+    return schemas
+
+
+def _fix(path: Path, name: str, data: bytes) -> bytes:
+    better = None if name.startswith("schemas/") else fixed(data)
+    if better is None:
+        return data
+    (path / name).write_bytes(better)
+    echo(f"fixed {name}")
+    return better

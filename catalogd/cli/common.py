@@ -1,0 +1,104 @@
+"""What all commands share: settings, an open catalog, one way to fail, and text that is safe for a terminal."""
+
+from __future__ import annotations
+
+import getpass
+import logging
+import os
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import click
+
+from catalogd import settings as settings_module
+from catalogd.accounts import SCOPES, Account
+from catalogd.catalog import Caller, Catalog
+from catalogd.check_formats import safe
+from catalogd.errors import CatalogdError
+from catalogd.settings import Settings
+from catalogd.store import GitFailed
+
+
+class Commands(click.Group):
+    """Turns every error that is meant for the user into one line and exit status 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except CatalogdError as error:
+            lines = [f"catalogd: {safe(error.detail)}"]
+            lines += [f"  {safe(fault.pointer)}: {safe(fault.detail)}" for fault in error.faults]
+            click.echo("\n".join(lines), err=True)
+            raise SystemExit(1) from None
+        except BrokenPipeError:
+            # Whoever read our output, `head` say, has had enough. Python would complain once more at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise SystemExit(1) from None
+        except OSError as error:
+            click.echo(f"catalogd: {error.strerror}{f': {error.filename}' if error.filename else ''}", err=True)
+            raise SystemExit(1) from None
+
+
+catalog_option = click.option(
+    "--catalog", metavar="DIR", help="The catalog's directory (CATALOGD_CATALOG, default ./catalog)."
+)
+config_option = click.option(
+    "--config", type=click.Path(dir_okay=False, path_type=Path), help="A settings file (TOML; CATALOGD_CONFIG)."
+)
+
+
+def with_settings(command: Callable) -> Callable:
+    """Adds --catalog and --config."""
+    return catalog_option(config_option(command))
+
+
+def load_settings(flags: Mapping[str, object], config: Path | None) -> Settings:
+    """Flag, then environment, then the file: the one named, else `.git/catalogd/catalogd.toml` of the catalog."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    if config is None and os.environ.get("CATALOGD_CONFIG"):
+        config = Path(os.environ["CATALOGD_CONFIG"])
+    if config is None:
+        root = settings_module.load(given, os.environ, None).catalog
+        beside = root / ".git" / "catalogd" / "catalogd.toml"
+        config = beside if beside.is_file() else None
+    return settings_module.load(given, os.environ, config)
+
+
+@contextmanager
+def open_catalog(catalog: str | None, config: Path | None) -> Iterator[Catalog]:
+    """The catalog that the command works on."""
+    settings = load_settings({"catalog": catalog}, config)
+    logging.basicConfig(level=logging.WARNING, format="catalogd: %(message)s", stream=sys.stderr)
+    opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+def hand(catalog: Catalog) -> Caller:
+    """Whoever sits at the shell: may do anything that the files allow, and signs as git would sign."""
+    try:
+        name, email = catalog.store.identity()
+    except GitFailed:
+        name, email = getpass.getuser(), ""
+    return Caller(Account(name, email, True, frozenset(SCOPES), None), f"cli-{os.getpid()}")
+
+
+def split_name(context: click.Context, parameter: click.Parameter, value: str) -> tuple[str, str]:
+    """A callback for arguments that name a repository: NAMESPACE/NAME."""
+    namespace, slash, repo_name = value.partition("/")
+    if not slash:
+        raise click.BadParameter("must be NAMESPACE/NAME, e.g. library/nginx")
+    return namespace, repo_name
+
+
+repository_argument = click.argument("repository", metavar="NAMESPACE/NAME", callback=split_name)
+
+
+def echo(text: str = "") -> None:
+    """Print text that may come from a document: what a terminal would obey is spelled out."""
+    click.echo("\n".join(safe(line) for line in text.split("\n")))

@@ -1,0 +1,111 @@
+"""`catalogd init` and `catalogd serve`."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+
+import click
+
+from catalogd.accounts import Accounts
+from catalogd.catalog import Catalog
+from catalogd.cli.accounts import open_state
+from catalogd.cli.common import echo, hand, load_settings, with_settings
+from catalogd.documents import builtin_schema
+from catalogd.errors import NotACatalog
+from catalogd.names import KINDS, schema_path
+from catalogd.sample import sample_files
+from catalogd.server import Server
+from catalogd.settings import Settings
+from catalogd.store import Store
+from catalogd.upkeep import Upkeep
+from catalogd.web.app import make_app
+from catalogd.web.metrics import Metrics
+
+
+@click.command()
+@click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--with-sample", is_flag=True, help="Put a few invented repositories in it.")
+def init(directory: Path, with_sample: bool) -> None:
+    """Make a new catalog in DIR."""
+    _create(directory, with_sample)
+    echo(f"{directory} is a catalog now; `catalogd serve --catalog {directory}` serves it.")
+
+
+@click.command()
+@click.option("--listen", metavar="HOST:PORT", help="Where to serve (CATALOGD_LISTEN, default 127.0.0.1:8080).")
+@click.option("--threads", type=int, help="Threads that answer requests (CATALOGD_THREADS, default 16).")
+@click.option("--public-url", metavar="URL", help="Base of the links in responses (CATALOGD_PUBLIC_URL).")
+@click.option("--log-level", help="debug, info, warning or error (CATALOGD_LOG_LEVEL, default info).")
+@with_settings
+def serve(
+    listen: str | None,
+    threads: int | None,
+    public_url: str | None,
+    log_level: str | None,
+    catalog: str | None,
+    config: Path | None,
+) -> None:
+    """Serve the catalog; make it, and an admin with a token, if there is none."""
+    flags = {
+        "catalog": catalog, "listen": listen, "threads": threads, "public_url": public_url, "log_level": log_level,
+    }  # fmt: skip
+    settings = load_settings(flags, config)
+    _log_to_stderr(settings.log_level)
+    if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
+        _create(settings.catalog, with_sample=False)
+    opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout)
+    try:
+        opened.store.hold_server_lock()
+        with open_state(settings) as state:
+            _serve(opened, Accounts(state, email_domain=settings.email_domain), settings)
+    finally:
+        opened.close()
+
+
+def _serve(catalog: Catalog, accounts: Accounts, settings: Settings) -> None:
+    server = Server(make_app(catalog, accounts, settings, Metrics(catalog.health)), settings)
+    upkeep = Upkeep(catalog, settings)
+    upkeep.start()
+    try:
+        _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
+        server.run()
+    finally:
+        upkeep.stop()
+
+
+def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
+    echo(f"Serving the catalog {settings.catalog} at {url} (documentation: {url}/docs)")
+    if admin is not None:
+        name, token = admin
+        echo(f"The user {name} was made. Its token, shown only now: {token}")
+        echo("Try it:")
+        echo(
+            f"  curl -H 'Authorization: Token {token}' -H 'Content-Type: application/json' \\\n"
+            f'    -d \'{{"repo_name": "hello", "description": "My first repository"}}\' \\\n'
+            f"    {url}/v1/repositories/{name}/"
+        )
+    sys.stdout.flush()
+
+
+def _create(directory: Path, with_sample: bool) -> None:
+    """A catalog with one commit: the schemas, and the sample if it is wanted."""
+    if (directory / ".git").exists():
+        raise NotACatalog(f"{directory} is a git working tree already; a new catalog needs a directory of its own.")
+    Store.create(directory)
+    catalog = Catalog.open(directory)
+    try:
+        files = {schema_path(kind): builtin_schema(kind) for kind in KINDS}
+        if with_sample:
+            files |= sample_files()
+        catalog.begin(hand(catalog), files)
+    finally:
+        catalog.close()
+
+
+def _log_to_stderr(level: str) -> None:
+    logging.basicConfig(
+        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
+    )
+    logging.getLogger("git").setLevel(logging.WARNING)

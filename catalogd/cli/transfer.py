@@ -1,0 +1,136 @@
+"""Catalogs in and out: import, export, backup."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import sys
+import tarfile
+import tempfile
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+import catalogd
+from catalogd.cli.accounts import open_state
+from catalogd.cli.common import echo, hand, load_settings, open_catalog, with_settings
+from catalogd.errors import Malformed
+from catalogd.store import rfc3339, short
+
+_MOST_LINE = 16 << 20
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@with_settings
+def import_(file: Path, catalog: str | None, config: Path | None) -> None:
+    """Create and update the repositories in FILE, JSON lines (.jsonl or .jsonl.gz), in one commit.
+
+    All of it is checked before anything is written. A field that no document has becomes a label.
+    """
+    with open_catalog(catalog, config) as opened:
+        lines = list(_lines(file))
+        with click.progressbar(length=len(lines), label="Checking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+            title = "standard input" if str(file) == "-" else file.name
+            imported = opened.import_lines(hand(opened), lines, title=title, progress=_Advance(bar))
+        counts = [(len(imported.created), "created"), (len(imported.updated), "updated")]
+        counts.append((len(imported.unchanged), "unchanged"))
+        done = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing in the file"
+        made = imported.created or imported.updated
+        echo(f"{done}{f', in commit {short(imported.commit)}' if made else ''}")
+        if imported.labels:
+            labels = ", ".join(f"{key} ({count:,})" for key, count in sorted(imported.labels.items()))
+            echo(f"fields that became labels: {labels}")
+
+
+@click.command()
+@click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@with_settings
+def export(file: Path, catalog: str | None, config: Path | None) -> None:
+    """Write every document as a line of JSON to FILE (.gz compresses) or standard output; import reads it."""
+    with open_catalog(catalog, config) as opened:
+        if str(file) == "-":
+            _write(opened.export_lines(), sys.stdout.buffer)
+        elif file.suffix == ".gz":
+            with gzip.open(file, "wb") as out:
+                _write(opened.export_lines(), out)
+        else:
+            with file.open("wb") as out:
+                _write(opened.export_lines(), out)
+
+
+@click.command()
+@click.argument("file", metavar="FILE.tar.gz", type=click.Path(dir_okay=False, path_type=Path))
+@with_settings
+def backup(file: Path, catalog: str | None, config: Path | None) -> None:
+    """Write the catalog with all its history (a git bundle) and the accounts to FILE, while it is served."""
+    settings = load_settings({"catalog": catalog}, config)
+    if file.exists():
+        raise click.UsageError(f"{file} exists already.")
+    with open_catalog(catalog, config) as opened, tempfile.TemporaryDirectory(dir=file.absolute().parent) as directory:
+        bundle = Path(directory) / "catalog.bundle"
+        head = opened.store.bundle(bundle)
+        members = [bundle]
+        with open_state(settings) as state:
+            accounts = Path(directory) / "state.db"
+            if state.backup(accounts):
+                members.append(accounts)
+        about = {"catalogd": catalogd.__version__, "commit": head, "made_at": rfc3339(time.time())}
+        whole = Path(directory) / "backup.tar.gz"
+        with tarfile.open(whole, "w:gz", compresslevel=1) as archive:
+            for member in members:
+                archive.add(member, member.name)
+            _add(archive, "about.json", json.dumps(about, indent=2).encode() + b"\n")
+        whole.chmod(0o600)  # it holds password hashes
+        whole.rename(file)
+    echo(
+        f"{file}: commit {short(head)}" + ("" if len(members) == 2 else "; the accounts are in a database of their own")
+    )
+
+
+def _lines(file: Path) -> Iterator[bytes]:
+    raw: BinaryIO = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    with raw:
+        buffered = io.BufferedReader(raw) if not isinstance(raw, io.BufferedReader) else raw
+        packed = buffered.peek(2)[:2] == b"\x1f\x8b"
+        stream = gzip.GzipFile(fileobj=buffered) if packed else buffered
+        number = 0
+        try:
+            while line := stream.readline(_MOST_LINE + 1):
+                number += 1
+                if len(line) > _MOST_LINE:
+                    raise Malformed(f"Line {number} is longer than {_MOST_LINE:,} bytes.")
+                yield line
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise Malformed(f"The file is no whole gzip file: it ends or breaks after line {number}.") from error
+
+
+def _write(lines: Iterator[bytes], out: BinaryIO) -> None:
+    for line in lines:
+        out.write(line + b"\n")
+    out.flush()
+
+
+def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
+    member = tarfile.TarInfo(name)
+    member.size = len(data)
+    member.mtime = int(time.time())
+    archive.addfile(member, io.BytesIO(data))
+
+
+class _Advance:
+    """Moves a progress bar to a line's number; never back, when a draft is made again."""
+
+    def __init__(self, bar) -> None:
+        self._bar = bar
+        self._at = 0
+
+    def __call__(self, number: int) -> None:
+        if number > self._at:
+            self._bar.update(number - self._at)
+            self._at = number

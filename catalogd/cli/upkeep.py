@@ -1,0 +1,48 @@
+"""`catalogd doctor` and `catalogd maintenance`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from catalogd.cli.common import echo, open_catalog, with_settings
+
+
+@click.command()
+@click.option("--repair", is_flag=True, help="Mend what can be mended: the read model and git's index are made anew.")
+@with_settings
+def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
+    """Examine a catalog: its objects, working tree, index, documents, read model. Exit status 1 if anything is wrong.
+
+    To open the catalog at all already mends what a crash left behind.
+    """
+    with open_catalog(catalog, config) as opened:
+        if repair:
+            opened.repair()
+        sick = False
+        for examined in opened.examine():
+            echo(f"{'ok' if not examined.faults else 'WRONG':6} {examined.what}")
+            for fault in examined.faults[:20]:
+                echo(f"         {fault}")
+            if len(examined.faults) > 20:
+                echo(f"         and {len(examined.faults) - 20:,} more")
+            if examined.faults:
+                sick = True
+                echo(f"       {examined.advice}")
+        if sick:
+            raise SystemExit(1)
+
+
+@click.command()
+@click.option("--full", is_flag=True, help="All in one pack, and drop what has been unreachable for two weeks.")
+@with_settings
+def maintenance(full: bool, catalog: str | None, config: Path | None) -> None:
+    """Fold packs and index the history. A server does it by itself; it may run beside one."""
+    with open_catalog(catalog, config) as opened:
+        before = opened.store.maintenance.packs()
+        if full:
+            opened.store.maintenance.full()
+        else:
+            opened.store.maintenance.fold()
+        echo(f"packs: {before} before, {opened.store.maintenance.packs()} now")

@@ -1,0 +1,33 @@
+"""Documents: strict JSON in, canonical bytes out, schemas in between, and changes field by field."""
+
+from catalogd.documents.canonical import complete, dumps, sorted_tags
+from catalogd.documents.fields import ABSENT, Absence, FieldChange, diff, flatten, same, unflatten
+from catalogd.documents.merge import Conflict, Merged, merge
+from catalogd.documents.positions import escape, line_of, lines, unescape
+from catalogd.documents.schema import Schemas, builtin_schema, describe, openapi_schema
+from catalogd.documents.strict import loads
+
+__all__ = [
+    "ABSENT",
+    "Absence",
+    "Conflict",
+    "FieldChange",
+    "Merged",
+    "Schemas",
+    "builtin_schema",
+    "complete",
+    "describe",
+    "diff",
+    "dumps",
+    "escape",
+    "flatten",
+    "line_of",
+    "lines",
+    "loads",
+    "merge",
+    "openapi_schema",
+    "same",
+    "sorted_tags",
+    "unescape",
+    "unflatten",
+]

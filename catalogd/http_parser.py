@@ -1,0 +1,259 @@
+"""waitress, made strict: what RFC 9112 calls faulty framing is refused, and no client holds up the others.
+
+waitress joins repeated headers, ignores one of two contradicting framings and lets a worker wait for a
+reader for ever. Each of the classes here changes one of its parts, by overriding what that part offers for
+it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+import time
+
+from waitress.channel import HTTPChannel
+from waitress.parser import HTTPRequestParser, ParsingError
+from waitress.receiver import ChunkedReceiver
+from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
+
+from catalogd.web.errors import PROBLEM, kind_for_status, problem
+
+# RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
+_SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
+
+# RFC 9112, section 3.2.2, absolute-form
+_ABSOLUTE = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
+_DEFAULT_PORTS = {"http": ":80", "https": ":443"}
+
+# The longest Content-Length that a 64-bit size has; Python refuses to convert numbers of over 4,300 digits.
+_MAX_LENGTH_DIGITS = 19
+
+# Of a chunk's size and its extensions, and of a chunked body's trailer, in bytes: nobody needs them long.
+_MAX_CHUNK_LINE = 1024
+_MAX_TRAILER = 8192
+
+# How long a refused client may go on sending before its connection is cut, in seconds: cut at once, it would
+# often lose the reply that says why.
+_LINGER = 2.0
+# How long a worker waits for the reader of a reply that comes in pieces, in seconds. A reply in one piece,
+# and a file of any size, it hands over whole.
+_READER_PATIENCE = 10.0
+
+
+class Parser(HTTPRequestParser):
+    """Refuses requests that two readers could understand in two ways."""
+
+    def received(self, data: bytes) -> int:
+        consumed = super().received(data)
+        if self.completed:
+            # A request that is refused, or that has no body, has nothing to be encouraged for.
+            self.expect_continue = False
+        return consumed
+
+    def parse_header(self, header_plus: bytes) -> None:
+        _check_lines(header_plus)
+        super().parse_header(header_plus)
+        if self.version not in ("1.0", "1.1"):
+            raise ParsingError("The version of HTTP must be 1.0 or 1.1.")
+        self._check_framing(header_plus)
+        self._check_host()
+        if isinstance(self.body_rcv, ChunkedReceiver):
+            self.body_rcv = _BoundedChunks(self.body_rcv.getbuf())
+
+    def _check_framing(self, header_plus: bytes) -> None:
+        # waitress takes Transfer-Encoding out of the headers of HTTP/1.1, and leaves it alone in those of
+        # 1.0.
+        if self.chunked and "CONTENT_LENGTH" in self.headers:
+            raise ParsingError("There must not be both Content-Length and Transfer-Encoding.")
+        if "TRANSFER_ENCODING" in self.headers:
+            raise ParsingError("HTTP/1.0 has no Transfer-Encoding.")
+        if self.chunked and _count(header_plus, b"chunked") > 1:
+            raise ParsingError("A body must not be chunked twice.")
+
+    def _check_host(self) -> None:
+        host = self.headers.get("HOST")
+        if host is None:
+            if self.version == "1.1":
+                raise ParsingError("The request has no Host header. HTTP/1.1 needs exactly one.")
+            return
+        absolute = _ABSOLUTE.match(self.request_uri)
+        if absolute and _authority(absolute[1], absolute[2]) != _authority(absolute[1], host):
+            raise ParsingError("The host in the request line is not the one in the Host header.")
+
+
+def _check_lines(header_plus: bytes) -> None:
+    seen = set()
+    for line in header_plus.split(b"\r\n")[1:]:
+        if line[:1] in (b" ", b"\t"):
+            raise ParsingError("A header must not be folded over several lines.")
+        name, _, value = line.partition(b":")
+        name = name.lower()
+        if name not in _SINGLE:
+            continue
+        if name in seen:
+            raise ParsingError(f"There must be only one {name.decode().title()} header.")
+        seen.add(name)
+        if name == b"content-length" and len(value.strip()) > _MAX_LENGTH_DIGITS:
+            raise ParsingError("Content-Length is larger than any body.")
+
+
+def _count(header_plus: bytes, coding: bytes) -> int:
+    for line in header_plus.lower().split(b"\r\n"):
+        if line.startswith(b"transfer-encoding:"):
+            return line.count(coding)
+    return 0
+
+
+def _authority(scheme: str, authority: str) -> str:
+    """The authority for comparison: lower case, without the port that the scheme has anyway."""
+    return authority.lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+
+
+class _BoundedChunks(ChunkedReceiver):
+    """Chunks whose framing cannot grow without end while it is searched again and again."""
+
+    def received(self, s: bytes) -> int:
+        consumed = super().received(s)
+        if len(self.control_line) > _MAX_CHUNK_LINE or len(self.trailer) > _MAX_TRAILER:
+            self.error = BadRequest("The framing of the chunks is too long.")
+            self.completed = True
+        return consumed
+
+
+class Problem(ErrorTask):
+    """The reply to a request that did not get as far as the application, in the form of all other errors."""
+
+    def execute(self) -> None:
+        error: Error = self.request.error
+        request_id = secrets.token_hex(16)
+        body = problem(kind_for_status(error.code), _sentence(error, self.channel.adj), request_id)
+        self.status = f"{error.code} {error.reason}"
+        self.response_headers += [("Content-Type", PROBLEM), ("X-Request-Id", request_id)]
+        self.set_close_on_finish()
+        self.content_length = len(body)
+        self.channel.linger_when_flushed = True
+        self.write(body)
+
+
+def _sentence(error: Error, adjustments: object) -> str:
+    if isinstance(error, RequestEntityTooLarge):
+        return (
+            f"The body is too large: this server reads at most {adjustments.max_request_body_size - 1} bytes."
+        )
+    if error.code == 431:
+        return f"The headers are larger than {adjustments.max_request_header_size} bytes, the most this server reads."
+    # What waitress quotes came from the client; it is shown as text and cannot be long.
+    text = json.dumps(error.body)[1:-1][:300]
+    return text if text.endswith(".") else f"{text}."
+
+
+class Task(WSGITask):
+    """Sends a reply's headers and body in one piece, and tells clients to go while the server stops."""
+
+    def write(self, data: bytes) -> None:
+        if self.wrote_header or not data or self.content_length != len(data):
+            super().write(data)
+            return
+        header = self.build_response_header()
+        self.wrote_header = True
+        self.content_bytes_written = len(data)
+        self.channel.write_soon(header + data if self.has_body else header)
+
+    def build_response_header(self) -> bytes:
+        if self.channel.server.is_stopping:
+            self.set_close_on_finish()
+        return super().build_response_header()
+
+
+class Channel(HTTPChannel):
+    """A connection that takes no worker hostage, and that closes so that its last reply arrives."""
+
+    parser_class = Parser
+    task_class = Task
+    error_task_class = Problem
+
+    linger_when_flushed = False
+    _lingers_until: float | None = None
+    _receiving_since: float | None = None
+
+    def received(self, data: bytes) -> bool:
+        accepted = super().received(data)
+        if self.request is None:
+            self._receiving_since = None
+        elif self._receiving_since is None:
+            self._receiving_since = time.monotonic()
+        return accepted
+
+    def is_too_slow(self, seconds: float) -> bool:
+        """Whether its client has been sending one request for longer than that."""
+        return self._receiving_since is not None and time.monotonic() - self._receiving_since > seconds
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no request is under way, nor a reply to one."""
+        return not (self.requests or self.request is not None or self.total_outbufs_len)
+
+    def readable(self) -> bool:
+        if self._lingers_until is not None:
+            return True
+        return super().readable()
+
+    def handle_read(self) -> None:
+        if self._lingers_until is None:
+            super().handle_read()
+        elif time.monotonic() > self._lingers_until or not self._discard():
+            self.handle_close()
+
+    def _discard(self) -> bool:
+        try:
+            return bool(self.recv(self.adj.recv_bytes))
+        except OSError:
+            return False
+
+    def handle_write(self) -> None:
+        if not (self.linger_when_flushed and self.close_when_flushed) or self.will_close:
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self._linger()
+
+    def _linger(self) -> None:
+        """The reply is out; now only the other side may end this, within its time."""
+        self.close_when_flushed = False
+        try:
+            self.socket.shutdown(1)  # SHUT_WR: the client sees the end of the reply
+        except OSError:
+            self.handle_close()
+            return
+        self._lingers_until = time.monotonic() + _LINGER
+        # The server's own look at idle channels ends it if the client does nothing at all.
+        self.last_activity = time.time() - self.adj.channel_timeout + _LINGER
+
+    def _flush_outbufs_below_high_watermark(self) -> None:
+        """Bounds the time that a worker waits for a reader; waitress would wait as long as the connection
+        lives. For a client that has sent further requests and reads no reply, it does not wait at all.
+        """
+        if self.total_outbufs_len <= self.adj.outbuf_high_watermark:
+            return
+        patience = _READER_PATIENCE if len(self.requests) <= 1 else 0.0
+        deadline = time.monotonic() + patience
+        with self.outbuf_lock:
+            self._flush_exception(self._flush_some, do_close=False)
+            while self.connected and self.total_outbufs_len > self.adj.outbuf_high_watermark:
+                left = deadline - time.monotonic()
+                if left <= 0:
+                    self._give_up()
+                    return
+                self.server.pull_trigger()
+                self.outbuf_lock.wait(left)
+
+    def _give_up(self) -> None:
+        self.will_close = True
+        self.connected = False
+        self.server.pull_trigger()
+        self.logger.info("%s reads too slowly; its connection is closed", self.addr[0])

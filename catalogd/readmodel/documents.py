@@ -1,0 +1,166 @@
+"""Queries on the documents of the mirrored commit."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from catalogd.readmodel import schema, search
+from catalogd.readmodel.connections import Connections
+from catalogd.readmodel.paging import window
+from catalogd.readmodel.shapes import PathFault, Row, Rows, Tags, Visibility
+
+# What a list can be ordered by; "-" in front turns the whole order round.
+ORDERINGS = ("repo_name", *schema.TIMES, *schema.COUNTERS)
+
+
+class DocumentQueries:
+    """Reads documents; each call is one read transaction."""
+
+    _connections: Connections
+
+    def mirrored(self) -> str | None:
+        """The id of the commit that the documents are of; None for an empty read model."""
+        with self._connections.reader() as connection:
+            return connection.execute("SELECT commit_id FROM meta").fetchone()[0]
+
+    def get(self, namespace: str, repo_name: str) -> Row | None:
+        """A document without its tags, whoever asks: the caller looks at its `is_public`."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT summary, blob, commit_id FROM document, meta WHERE namespace = ? AND repo_name = ?",
+                (namespace, repo_name),
+            ).fetchone()
+        return None if row is None else Row(json.loads(row[0]), row[1], row[2])
+
+    def tags(self, namespace: str, repo_name: str) -> Tags | None:
+        """The tags of a document, whoever asks: the caller looks at `is_public`."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT tags, is_public, blob, commit_id"
+                " FROM document JOIN tag_list ON tag_list.document = document.id, meta"
+                " WHERE namespace = ? AND repo_name = ?",
+                (namespace, repo_name),
+            ).fetchone()
+        return None if row is None else Tags(json.loads(row[0]), bool(row[1]), row[2], row[3])
+
+    def list(
+        self,
+        namespace: str | None,
+        search: str | None,
+        is_public: bool | None,
+        labels: Sequence[tuple[str, str | None]],
+        ordering: str | None,
+        visibility: Visibility,
+        page: int,
+        page_size: int,
+    ) -> Rows[dict[str, Any]]:
+        """A page (from 1) of the documents that pass all filters, without their tags; a page past the end is empty.
+
+        A label without a value asks for its key alone. `ordering` is one of ORDERINGS, "-" in front turns it round;
+        without one, a search is ordered by relevance and all else by name. What has no such time comes last either way.
+        """
+        query = ListQuery(namespace, search, is_public, labels, visibility)
+        limit, offset = window(page, page_size)
+        with self._connections.snapshot() as connection:
+            commit = connection.execute("SELECT commit_id FROM meta").fetchone()[0]
+            count = connection.execute(query.count(), query.parameters).fetchone()[0]
+            ids = connection.execute(
+                query.page(ordering), {**query.parameters, "limit": limit, "offset": offset}
+            )
+            summaries = [
+                connection.execute("SELECT summary FROM document WHERE id = ?", found).fetchone()[0]
+                for found in ids.fetchall()
+            ]
+        return Rows(count, [json.loads(summary) for summary in summaries], commit)
+
+    def blobs(self) -> Iterator[tuple[tuple[str, str], str]]:
+        """((namespace, repo_name), blob) of every document."""
+        with self._connections.reader() as connection:
+            rows = connection.execute("SELECT namespace, repo_name, blob FROM document").fetchall()
+        for namespace, repo_name, blob in rows:
+            yield (namespace, repo_name), blob
+
+    def faults(self) -> list[PathFault]:
+        """The documents of the mirrored commit that cannot be shown, sorted by path."""
+        with self._connections.reader() as connection:
+            return [
+                PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")
+            ]
+
+
+class ListQuery:
+    """The filters of a list as SQL. Column names stand in it, values never."""
+
+    def __init__(
+        self,
+        namespace: str | None,
+        text: str | None,
+        is_public: bool | None,
+        labels: Sequence[tuple[str, str | None]],
+        visibility: Visibility,
+    ):
+        self.parameters: dict[str, object] = {}
+        self._conditions: list[str] = []
+        self._source = "document"
+        self._match(text)
+        if namespace is not None:
+            self._where("namespace = :namespace", namespace=namespace)
+        if is_public is not None:
+            self._where("is_public = :is_public", is_public=int(is_public))
+        for number, (key, value) in enumerate(labels):
+            self._label(number, key, value)
+        self._limit_to(visibility, namespace)
+
+    def count(self) -> str:
+        return f"SELECT count(*) FROM {self._source} {self._filter()}"
+
+    def page(self, ordering: str | None) -> str:
+        return (
+            f"SELECT document.id FROM {self._source} {self._filter()}"
+            f" ORDER BY {self._order(ordering)} LIMIT :limit OFFSET :offset"
+        )
+
+    def _match(self, text: str | None) -> None:
+        query = None if text is None else search.query(text)
+        if query is None:
+            return
+        # CROSS JOIN: from the matches to their documents, never the other way round.
+        self._source = "document_text CROSS JOIN document ON document.id = document_text.rowid"
+        self._where("document_text MATCH :search", search=query)
+
+    def _label(self, number: int, key: str, value: str | None) -> None:
+        condition = (
+            f"key = :key{number}" if value is None else f"key = :key{number} AND value = :value{number}"
+        )
+        self._where(f"document.id IN (SELECT document FROM label WHERE {condition})")
+        self.parameters.update({f"key{number}": key, f"value{number}": value})
+
+    def _limit_to(self, visibility: Visibility, namespace: str | None) -> None:
+        if visibility.everything or namespace in visibility.namespaces:
+            return
+        if namespace is not None or not visibility.namespaces:
+            self._where("is_public = 1")
+            return
+        self._where(
+            "(is_public = 1 OR namespace IN (SELECT value FROM json_each(:namespaces)))",
+            namespaces=json.dumps(sorted(visibility.namespaces)),
+        )
+
+    def _where(self, condition: str, **parameters: object) -> None:
+        self._conditions.append(condition)
+        self.parameters.update(parameters)
+
+    def _filter(self) -> str:
+        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
+
+    def _order(self, ordering: str | None) -> str:
+        if ordering is None and "search" in self.parameters:
+            return "document_text.rank, namespace, document.repo_name"
+        column = (ordering or "repo_name").removeprefix("-")
+        if column not in ORDERINGS:
+            raise ValueError(f"a list cannot be ordered by {column!r}")
+        turn = " DESC" if ordering and ordering.startswith("-") else ""
+        first = "" if column == "repo_name" else f"document.{column}{turn} NULLS LAST, "
+        return f"{first}namespace{turn}, document.repo_name{turn}"

@@ -1,0 +1,156 @@
+"""What goes into the read model and what comes out of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+T = TypeVar("T")
+
+CREATED, UPDATED, DELETED, RESTORED = "created", "updated", "deleted", "restored"
+
+# The JSON pointer of a document as a whole.
+WHOLE = ""
+
+
+class Change(Protocol):
+    """One path that a commit changed; `old` and `new` are blob ids, None where there was no file."""
+
+    @property
+    def path(self) -> str: ...
+    @property
+    def old(self) -> str | None: ...
+    @property
+    def new(self) -> str | None: ...
+
+
+class Commit(Protocol):
+    """A commit of main; `committed_at` is RFC 3339 in UTC with milliseconds."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def author(self) -> str: ...
+    @property
+    def email(self) -> str: ...
+    @property
+    def committed_at(self) -> str: ...
+    @property
+    def message(self) -> str: ...
+    @property
+    def changes(self) -> Sequence[Change]: ...
+
+
+class Visibility(Protocol):
+    """What a caller sees: what is public, or everything, or also the private documents of some namespaces."""
+
+    @property
+    def everything(self) -> bool: ...
+    @property
+    def namespaces(self) -> frozenset[str]: ...
+
+
+class Rows(NamedTuple, Generic[T]):
+    """One page of a list: how many there are in all, those of the page, and the commit that was mirrored."""
+
+    count: int
+    rows: list[T]
+    commit: str | None
+
+
+class Row(NamedTuple):
+    """A complete document without its tags."""
+
+    document: dict[str, object]
+    blob: str
+    commit: str
+
+
+class Tags(NamedTuple):
+    """The tags of a document, sorted by tag."""
+
+    tags: list[dict[str, object]]
+    is_public: bool
+    blob: str
+    commit: str
+
+
+class Position(NamedTuple):
+    """A commit and its place on the first-parent line of main, counted from 1."""
+
+    seq: int
+    id: str
+
+
+class HistoryEntry(NamedTuple):
+    """One commit's change of one document. `fields` are JSON pointers; [""] is the document as a whole."""
+
+    seq: int
+    commit: str
+    author: str
+    email: str
+    committed_at: str
+    message: str
+    action: str
+    fields: list[str]
+    old: str | None
+    new: str | None
+
+
+class SeenChange(NamedTuple):
+    """A change as the caller may see it: what was private before has no `old` and counts as created."""
+
+    path: str
+    namespace: str | None
+    repo_name: str | None
+    action: str
+    fields: list[str]
+    old: str | None
+    new: str | None
+
+
+class CommitEntry(NamedTuple):
+    """A commit, with the first of its changes that the caller may see; `complete` if those are all it made."""
+
+    seq: int
+    id: str
+    author: str
+    email: str
+    committed_at: str
+    message: str
+    changes: list[SeenChange]
+    complete: bool
+
+
+class NetChange(NamedTuple):
+    """How a path differs between two commits. The flags say whether a document was public there."""
+
+    path: str
+    old: str | None
+    new: str | None
+    was_public: bool
+    is_public: bool
+
+
+class Blame(NamedTuple):
+    """The commit that gave a field its value."""
+
+    commit: str
+    author: str
+    committed_at: str
+
+
+class PathFault(NamedTuple):
+    """A document of the mirrored commit that cannot be shown, and why."""
+
+    path: str
+    detail: str
+
+
+class Stats(NamedTuple):
+    """How much the read model holds, and what it mirrors."""
+
+    commit: str | None
+    documents: int
+    commits: int
+    faults: int

@@ -1,0 +1,381 @@
+"""What the caller that holds the catalog's lock writes into the read model, in one transaction."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from catalogd import names
+from catalogd.readmodel import schema
+from catalogd.readmodel.projection import (
+    Document,
+    Parsed,
+    ParsedBlobs,
+    Projection,
+    Unprojectable,
+    changed_fields,
+    fault_in,
+    parse,
+    project,
+    text_of,
+)
+from catalogd.readmodel.shapes import CREATED, DELETED, RESTORED, UPDATED, Change, Commit, Position
+
+# How much of a full-text index is gathered in memory before it is written, in bytes: usually, and for a load.
+TEXT_GATHERED = 1 << 20
+TEXT_GATHERED_IN_LOAD = 16 << 20
+
+_COLUMNS = (
+    "namespace",
+    "repo_name",
+    "is_public",
+    "created_at",
+    "updated_at",
+    "pushed_at",
+    "download",
+    "repo_starred_count",
+    "blob",
+    "summary",
+)
+_SELECT_DOCUMENT = f"SELECT {', '.join(_COLUMNS)} FROM document WHERE id = ?"
+_INSERT_DOCUMENT = f"INSERT INTO document (id, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"
+
+
+class _File(NamedTuple):
+    """What is known of a path from the commits so far."""
+
+    id: int
+    namespace: str | None
+    repo_name: str | None
+    last_seq: int | None
+    visible_from: int | None
+
+
+class Writer:
+    """One write transaction. Record the commits first, oldest first, then put and remove what they changed.
+
+    A document without times of its own shows those of the first and the last commit recorded for its path.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, blobs: ParsedBlobs):
+        self._execute = connection.execute
+        self._connection = connection
+        self._blobs = blobs
+        self._newest = self._read_newest()
+
+    @property
+    def mirrored(self) -> str | None:
+        """The id of the commit that the documents are of; None for an empty read model."""
+        return self._execute("SELECT commit_id FROM meta").fetchone()[0]
+
+    @property
+    def seq(self) -> int:
+        """The place of the newest recorded commit; 0 if there is none."""
+        return self._newest.seq
+
+    def record(
+        self,
+        commit: Commit,
+        contents: Callable[[str], bytes],
+        parsed: Mapping[str, Document | None] | None = None,
+    ) -> int:
+        """Add the next commit of main to the history; returns its seq.
+
+        `contents` reads a blob by its id; it is not asked for those in `parsed` (blob id -> the document as strict JSON
+        reads it, None for what is no document).
+        """
+        seq = self.seq + 1
+        versions = _Versions(self._blobs, contents, parsed or {})
+        public = sum(self._record_change(seq, change, versions) for change in commit.changes)
+        committed_at = _text(commit.committed_at)
+        self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
+        self._execute(
+            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message, changes, public_changes)"
+            " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
+            (
+                seq,
+                commit.id,
+                _text(commit.author),
+                _text(commit.email),
+                committed_at,
+                _text(commit.message),
+                len(commit.changes),
+                public,
+            ),
+        )
+        self._newest = Position(seq, commit.id)
+        return seq
+
+    def put(self, path: str, blob: str, data: bytes, *, document: Document | None = None) -> None:
+        """The file at `path` is `data` now. `document` is what strict JSON reads from it, if the caller knows.
+
+        What is no document of a repository is passed over; one that cannot be shown becomes a fault.
+        """
+        if not _is_expected_to_be_document(path):
+            return
+        self._clear_fault(path)
+        parsed = self._blobs.get(blob, lambda: data) if document is None else Parsed(document)
+        try:
+            self._store(*self._projected(path, blob, parsed))
+        except Unprojectable as error:
+            self._withdraw(path)
+            self._report(path, error)
+
+    def remove(self, path: str) -> None:
+        """There is no file at `path` any more."""
+        self._clear_fault(path)
+        self._withdraw(path)
+
+    def mirror(self, commit_id: str) -> None:
+        """The documents are those of this commit now, which must be the one recorded last (ValueError)."""
+        if commit_id != self._newest.id:
+            raise ValueError(f"commit {commit_id} is not the newest one recorded, {self._newest.id}")
+        self._execute("UPDATE meta SET commit_id = ?", (commit_id,))
+
+    def clear(self) -> None:
+        """Forget everything, history too: for a main that was moved to where this one never was."""
+        self._clear_documents()
+        for table in ("change", "commit_", "file"):
+            self._execute(f"DELETE FROM {table}")
+        self._execute("UPDATE meta SET commit_id = NULL")
+        self._newest = self._read_newest()
+
+    def load(self, files: Iterable[tuple[str, str, bytes]]) -> None:
+        """Replace all documents by those of `files`, as (path, blob id, content): what put() does, for very many."""
+        self._clear_documents()
+        schema.drop_ordering_indexes(self._connection)
+        self._command_text("hashsize", TEXT_GATHERED_IN_LOAD)
+        for path, blob, data in files:
+            if not _is_expected_to_be_document(path):
+                continue
+            try:
+                self._insert(*self._projected(path, blob, parse(data)))
+            except Unprojectable as error:
+                self._report(path, error)
+        self._command_text("hashsize", TEXT_GATHERED)
+        # Or the edits that follow would do it, and one of them would wait for most of it.
+        self._command_text("optimize")
+        schema.create_ordering_indexes(self._connection)
+
+    # -- history
+
+    def _read_newest(self) -> Position:
+        row = self._execute("SELECT seq, id FROM commit_ ORDER BY seq DESC LIMIT 1").fetchone()
+        return Position(*row) if row else Position(0, "")
+
+    def _record_change(self, seq: int, change: Change, versions: _Versions) -> int:
+        """Returns 1 if anyone may see the change, else 0."""
+        file = self._file(change.path)
+        old, new = versions.of(change.old), versions.of(change.new)
+        was_public, is_public = _is_public(file, old), _is_public(file, new)
+        visible_from = _visible_from(file, seq, change, is_public)
+        if visible_from is None and file.visible_from is not None:
+            self._hide(file)
+        self._execute(
+            "UPDATE file SET blob = ?, is_public = ?, first_seq = coalesce(first_seq, ?), last_seq = ?,"
+            " visible_from = ? WHERE id = ?",
+            (change.new, is_public, seq, seq, visible_from, file.id),
+        )
+        self._execute(
+            "INSERT INTO change (seq, file, action, old, new, was_public, is_public, fields)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                seq,
+                file.id,
+                _action(file, change),
+                change.old,
+                change.new,
+                was_public,
+                is_public,
+                json.dumps(changed_fields(old, new)),
+            ),
+        )
+        return int(visible_from is not None)
+
+    def _hide(self, file: _File) -> None:
+        """The document turned private: what was public of its history no longer is."""
+        self._execute(
+            "UPDATE commit_ SET public_changes = public_changes - 1"
+            " WHERE seq IN (SELECT seq FROM change WHERE file = ? AND seq >= ?)",
+            (file.id, file.visible_from),
+        )
+
+    def _file(self, path: str) -> _File:
+        path = _text(path)
+        row = self._execute(
+            "SELECT id, namespace, repo_name, last_seq, visible_from FROM file WHERE path = ?", (path,)
+        ).fetchone()
+        if row is not None:
+            return _File(*row)
+        namespace, repo_name = names.parse_document_path(path) or (names.parse_namespace_path(path), None)
+        cursor = self._execute(
+            "INSERT INTO file (path, namespace, repo_name) VALUES (?, ?, ?)", (path, namespace, repo_name)
+        )
+        assert cursor.lastrowid is not None
+        return _File(cursor.lastrowid, namespace, repo_name, None, None)
+
+    # -- documents
+
+    def _projected(self, path: str, blob: str, parsed: Parsed) -> tuple[int, Projection]:
+        """(id, document) for the tables. Raises Unprojectable."""
+        if names.parse_document_path(path) is None:
+            raise Unprojectable("The path must be data/<namespace>/<repo_name>.json with valid names.")
+        file = self._file(path)
+        assert file.namespace is not None and file.repo_name is not None
+        if parsed.document is None:
+            raise Unprojectable(parsed.detail)
+        fault = fault_in(file.namespace, file.repo_name, parsed.document)
+        if fault is not None:
+            raise Unprojectable(fault)
+        return file.id, project(blob, parsed.document, *self._times(file, parsed.document))
+
+    def _times(self, file: _File, document: Document) -> Sequence[str | None]:
+        """When the path was first and last committed."""
+        if document.get("created_at") is not None and document.get("updated_at") is not None:
+            return None, None
+        return self._execute(
+            "SELECT (SELECT committed_at FROM commit_ WHERE seq = file.first_seq),"
+            " (SELECT committed_at FROM commit_ WHERE seq = file.last_seq) FROM file WHERE id = ?",
+            (file.id,),
+        ).fetchone()
+
+    def _store(self, document: int, new: Projection) -> None:
+        row = self._execute(_SELECT_DOCUMENT, (document,)).fetchone()
+        if row is None:
+            self._insert(document, new)
+        else:
+            self._update(document, dict(zip(_COLUMNS, row, strict=True)), new)
+
+    def _insert(self, document: int, new: Projection) -> None:
+        self._execute(_INSERT_DOCUMENT, (document, *map(new.columns.__getitem__, _COLUMNS)))
+        self._execute("INSERT INTO tag_list (document, tags) VALUES (?, ?)", (document, new.tags))
+        self._insert_labels(document, new.labels)
+        self._insert_text(document, new.text)
+
+    def _update(self, document: int, old: dict[str, object], new: Projection) -> None:
+        """Only what changed is written: each column stands in indexes, and the tags may be long."""
+        changed = [column for column in _COLUMNS if old[column] != new.columns[column]]
+        if changed:
+            self._execute(
+                f"UPDATE document SET {', '.join(f'{column} = ?' for column in changed)} WHERE id = ?",
+                (*map(new.columns.__getitem__, changed), document),
+            )
+        self._execute(
+            "UPDATE tag_list SET tags = ?1 WHERE document = ?2 AND tags <> ?1", (new.tags, document)
+        )
+        if "summary" in changed:
+            self._update_derived(document, json.loads(str(old["summary"])), new)
+
+    def _update_derived(self, document: int, old: Document, new: Projection) -> None:
+        if old["labels"] != new.labels:
+            self._delete_labels(document, old["labels"])
+            self._insert_labels(document, new.labels)
+        old_text = text_of(old)
+        if old_text != new.text:
+            self._delete_text(document, old_text)
+            self._insert_text(document, new.text)
+
+    def _withdraw(self, path: str) -> None:
+        row = self._execute(
+            "SELECT document.id, summary FROM file JOIN document USING (id) WHERE path = ?", (_text(path),)
+        ).fetchone()
+        if row is None:
+            return
+        document, summary = row[0], json.loads(row[1])
+        self._delete_labels(document, summary["labels"])
+        self._delete_text(document, text_of(summary))
+        self._execute("DELETE FROM tag_list WHERE document = ?", (document,))
+        self._execute("DELETE FROM document WHERE id = ?", (document,))
+
+    def _insert_labels(self, document: int, labels: Mapping[str, str]) -> None:
+        for key, value in labels.items():
+            self._execute("INSERT INTO label (key, value, document) VALUES (?, ?, ?)", (key, value, document))
+
+    def _delete_labels(self, document: int, labels: Mapping[str, str]) -> None:
+        for key, value in labels.items():
+            self._execute(
+                "DELETE FROM label WHERE key = ? AND value = ? AND document = ?", (key, value, document)
+            )
+
+    def _insert_text(self, document: int, text: tuple[str, str, str]) -> None:
+        self._execute(
+            "INSERT INTO document_text (rowid, repo_name, description, full_description) VALUES (?, ?, ?, ?)",
+            (document, *text),
+        )
+
+    def _delete_text(self, document: int, text: tuple[str, str, str]) -> None:
+        self._execute(
+            "INSERT INTO document_text (document_text, rowid, repo_name, description, full_description)"
+            " VALUES ('delete', ?, ?, ?, ?)",
+            (document, *text),
+        )
+
+    def _command_text(self, command: str, value: int | None = None) -> None:
+        """A command to the full-text index, in the way of FTS5."""
+        self._execute("INSERT INTO document_text (document_text, rank) VALUES (?, ?)", (command, value))
+
+    def _report(self, path: str, error: Unprojectable) -> None:
+        self._execute("INSERT INTO fault (path, detail) VALUES (?, ?)", (_text(path), error.detail))
+
+    def _clear_fault(self, path: str) -> None:
+        self._execute("DELETE FROM fault WHERE path = ?", (_text(path),))
+
+    def _clear_documents(self) -> None:
+        for table in ("document", "tag_list", "label", "fault"):
+            self._execute(f"DELETE FROM {table}")
+        self._command_text("delete-all")
+
+
+class _Versions:
+    """The blobs that one commit names, as JSON objects."""
+
+    def __init__(
+        self, blobs: ParsedBlobs, contents: Callable[[str], bytes], parsed: Mapping[str, Document | None]
+    ):
+        self._blobs = blobs
+        self._contents = contents
+        self._parsed = parsed
+
+    def of(self, blob: str | None) -> Document | None:
+        if blob is None:
+            return None
+        if blob in self._parsed:
+            return self._parsed[blob]
+        return self._blobs.get(blob, lambda: self._contents(blob)).document
+
+
+def _is_expected_to_be_document(path: str) -> bool:
+    return path.startswith("data/") and path.endswith(".json")
+
+
+def _is_public(file: _File, document: Document | None) -> bool:
+    """Whether anyone may see this version of the file. One that cannot be shown is nobody's to see."""
+    if document is None or file.namespace is None or file.repo_name is None:
+        return False
+    return (
+        document.get("is_public", True) is True and fault_in(file.namespace, file.repo_name, document) is None
+    )
+
+
+def _visible_from(file: _File, seq: int, change: Change, is_public: bool) -> int | None:
+    if change.new is None:
+        # To be absent is not to be private: what was public when deleted stays so, and if it comes back public, too.
+        return file.visible_from
+    if not is_public:
+        return None
+    return seq if file.visible_from is None else file.visible_from
+
+
+def _action(file: _File, change: Change) -> str:
+    if change.new is None:
+        return DELETED
+    if change.old is not None:
+        return UPDATED
+    return CREATED if file.last_seq is None else RESTORED
+
+
+def _text(value: str) -> str:
+    """What git hands over need not be Unicode: SQLite takes no halves of surrogate pairs."""
+    return value if value.isascii() else value.encode("utf-8", "replace").decode()

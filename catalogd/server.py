@@ -1,0 +1,222 @@
+"""The HTTP server: waitress with the settings, bound before it runs, stopped without cutting off what is
+under way.
+"""
+
+from __future__ import annotations
+
+import errno
+import logging
+import resource
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from waitress import wasyncore
+from waitress.adjustments import Adjustments
+from waitress.server import TcpWSGIServer
+from waitress.task import ThreadedTaskDispatcher
+
+from catalogd.http_parser import Channel
+from catalogd.settings import Address, Settings
+
+log = logging.getLogger(__name__)
+
+_MAX_HEADERS = 64 * 1024
+_RECEIVE = 64 * 1024
+# Replies that a client has not read; beyond it, it gets no further ones. A single one may be larger.
+_MAX_PENDING = 4 * 1024 * 1024
+# How long a connection may be silent, and how often that is looked at, in seconds.
+_IDLE, _CLEANUP = 60, 2
+# How long a client may take to send one request, in seconds: 8 MiB at 28 KiB/s.
+_SLOWEST_REQUEST = 300.0
+# How long requests under way may take once the server is to stop, in seconds.
+_GRACE = 10.0
+
+Application = Callable[..., Any]
+
+
+class Server:
+    """Serves one application. Listens from its construction on, so that its address is known before it
+    runs.
+    """
+
+    def __init__(self, application: Application, settings: Settings):
+        """Raises OSError if the address cannot be listened on."""
+        # Each request that waits for a worker is a warning to waitress; waiting is what its queue is for.
+        logging.getLogger("waitress.queue").setLevel(logging.ERROR)
+        self._map: dict[int, Any] = {}
+        self._stop_at: float | None = None
+        self._is_closed = False
+        sockets = _bind(settings.listen)
+        self.address = Address(settings.listen.host, sockets[0].getsockname()[1])
+        adjustments = _adjustments(settings, sockets)
+        self._dispatcher = ThreadedTaskDispatcher()
+        self._dispatcher.set_thread_count(adjustments.threads)
+        self._listeners = [
+            _Listener(application, self._map, self._dispatcher, adjustments, bound) for bound in sockets
+        ]
+
+    def run(self) -> None:
+        """Serves until `stop` is called or, in the main thread, SIGTERM or SIGINT arrives; then closes."""
+        try:
+            with self._signals():
+                while not self._is_done():
+                    wasyncore.poll2(self._timeout(), self._map)
+        finally:
+            self._close()
+
+    def stop(self) -> None:
+        """Takes no more connections, lets requests under way finish, and ends `run`. A second call does not
+        wait.
+
+        May be called from any thread and from a signal handler.
+        """
+        grace = _GRACE if self._stop_at is None else 0.0
+        self._stop_at = time.monotonic() + grace
+        if not self._is_closed:
+            self._listeners[0].pull_trigger()
+
+    def _timeout(self) -> float:
+        # While stopping, the end of a request is seen by looking.
+        return 1.0 if self._stop_at is None else 0.05
+
+    def _is_done(self) -> bool:
+        if self._stop_at is None:
+            return False
+        for listener in self._listeners:
+            listener.stop_listening()
+        return time.monotonic() >= self._stop_at or not any(listener.drain() for listener in self._listeners)
+
+    def _close(self) -> None:
+        self._is_closed = True
+        self._dispatcher.shutdown(timeout=1)
+        wasyncore.close_all(self._map, ignore_all=True)
+
+    @contextmanager
+    def _signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+
+        def on_signal(number: int, frame: FrameType | None) -> None:
+            self.stop()
+
+        before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+class _Listener(TcpWSGIServer):
+    """waitress's server on one socket that is bound already."""
+
+    channel_class = Channel
+    is_stopping = False
+
+    def __init__(
+        self,
+        application: Application,
+        channels: dict[int, Any],
+        dispatcher: ThreadedTaskDispatcher,
+        adjustments: Adjustments,
+        bound: socket.socket,
+    ):
+        info = (bound.family, bound.type, bound.proto, bound.getsockname())
+        super().__init__(
+            application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False
+        )
+
+    def maintenance(self, now: float) -> None:
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.is_too_slow(_SLOWEST_REQUEST):
+                channel.will_close = True
+
+    def stop_listening(self) -> None:
+        """Refuses new connections from now on; those that there are live on."""
+        if self.is_stopping:
+            return
+        self.is_stopping = True
+        self.accepting = False
+        self.del_channel(self._map)
+        self.socket.close()
+
+    def drain(self) -> bool:
+        """Closes the connections on which nothing is under way; whether there are others."""
+        for channel in list(self.active_channels.values()):
+            if channel.is_idle:
+                channel.handle_close()
+        return bool(self.active_channels)
+
+
+def _adjustments(settings: Settings, sockets: list[socket.socket]) -> Adjustments:
+    return Adjustments(
+        sockets=sockets,
+        threads=settings.threads,
+        ident="catalogd",
+        server_name=settings.listen.host,
+        # waitress refuses a body of exactly its limit.
+        max_request_body_size=settings.max_body + 1,
+        max_request_header_size=_MAX_HEADERS,
+        recv_bytes=_RECEIVE,
+        outbuf_high_watermark=_MAX_PENDING,
+        connection_limit=_connection_limit(),
+        channel_timeout=_IDLE,
+        cleanup_interval=_CLEANUP,
+        clear_untrusted_proxy_headers=True,
+        log_socket_errors=False,
+        # select() knows no descriptor from 1,024 on.
+        asyncore_use_poll=True,
+    )
+
+
+def _connection_limit() -> int:
+    """Half of the descriptors that the process may have: a body and a reply may each need another, for a
+    file.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 4096 if soft == resource.RLIM_INFINITY else max(64, min(4096, soft // 2))
+
+
+def _bind(address: Address) -> list[socket.socket]:
+    """A socket for every address that the name has on this machine, all on one port. Raises OSError."""
+    found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    missing: OSError | None = None
+    port = address.port
+    for family, kind, protocol, _, where in dict.fromkeys(found):
+        try:
+            sockets.append(_bound(family, kind, protocol, (where[0], port, *where[2:])))
+        except OSError as error:
+            # "localhost" often has an address of IPv6 where the machine has none.
+            if error.errno in (errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT):
+                missing = error
+                continue
+            for bound in sockets:
+                bound.close()
+            raise
+        # A free port is chosen once, by the first.
+        port = sockets[0].getsockname()[1]
+    if not sockets:
+        raise missing or OSError(errno.EADDRNOTAVAIL, f"{address} is no address of this machine")
+    return sockets
+
+
+def _bound(family: int, kind: int, protocol: int, where: tuple[Any, ...]) -> socket.socket:
+    bound = socket.socket(family, kind, protocol)
+    try:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            bound.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        bound.bind(where)
+    except OSError:
+        bound.close()
+        raise
+    return bound

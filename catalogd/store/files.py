@@ -1,0 +1,54 @@
+"""Files that must survive a power cut, and files that appear whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+
+def fsync_directory(directory: Path) -> None:
+    """Make the names in `directory` durable: a rename is not, until its directory is synced."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_durably(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> None:
+    """Write a new file and fsync it; its name is durable only after fsync_directory. A failure leaves no file."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    try:
+        try:
+            for chunk in chunks:
+                _write_all(descriptor, chunk)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+    except BaseException:
+        path.unlink(missing_ok=True)
+        raise
+
+
+def replace_durably(path: Path, data: bytes) -> None:
+    """Put `data` in place of the file, whole and durable. The directory is synced too."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary.unlink(missing_ok=True)
+    write_durably(temporary, [data])
+    os.replace(temporary, path)
+    fsync_directory(path.parent)
+
+
+def read_or_none(path: Path) -> bytes | None:
+    """The file's bytes, or None if there is no such file."""
+    try:
+        return path.read_bytes()
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]

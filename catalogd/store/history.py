@@ -1,0 +1,92 @@
+"""What a commit did: the dataclasses of history, and their reader from `git log`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import BinaryIO
+
+_NO_OBJECT = "0" * 40
+
+# One commit: a marker byte, its fields each ended by NUL, then git's own raw lines (`-z`: also ended by NUL).
+LOG_FORMAT = "--format=%x01%H%x00%an%x00%ae%x00%ct%x00%B%x00"
+LOG_OPTIONS = ("--first-parent", "--reverse", "--root", "--raw", "--no-abbrev", "--no-renames", "-z", LOG_FORMAT)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One path that a commit changed. `old` and `new` are blob ids of 40 hex digits, None where there was no file."""
+
+    path: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Commit:
+    """A commit of main and what it changed against its first parent.
+
+    `committed_at` is RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000.
+    """
+
+    id: str
+    author: str
+    email: str
+    committed_at: str
+    message: str
+    changes: tuple[Change, ...]
+
+
+def rfc3339(seconds: float) -> str:
+    """Seconds since the epoch as RFC 3339 in UTC with milliseconds: 2014-11-19T05:54:22.741Z."""
+    moment = datetime.fromtimestamp(seconds, UTC)
+    return f"{moment:%Y-%m-%dT%H:%M:%S}.{moment.microsecond // 1000:03d}Z"
+
+
+def read_log(stream: BinaryIO) -> Iterator[Commit]:
+    """The commits in the output of `git log` with LOG_OPTIONS."""
+    tokens = _tokens(stream)
+    head: list[str] | None = None
+    changes: list[Change] = []
+    for token in tokens:
+        token = token.lstrip("\n")
+        if token.startswith("\x01"):
+            if head is not None:
+                yield _commit(head, changes)
+            head = [token[1:], *(next(tokens) for _ in range(4))]
+            changes = []
+        elif token.startswith(":"):
+            _, _, old, new, _ = token.split(" ")
+            changes.append(Change(next(tokens), _id_or_none(old), _id_or_none(new)))
+    if head is not None:
+        yield _commit(head, changes)
+
+
+def read_raw_diff(raw: bytes) -> list[Change]:
+    """The changes in the output of `git diff-tree -r --raw --no-abbrev --no-renames -z`."""
+    fields = raw.decode("utf-8", "surrogateescape").split("\0")
+    changes = []
+    for status, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+        _, _, old, new, _ = status.split(" ")
+        changes.append(Change(path, _id_or_none(old), _id_or_none(new)))
+    return changes
+
+
+def _tokens(stream: BinaryIO) -> Iterator[str]:
+    rest = b""
+    while block := stream.read(1 << 16):
+        *whole, rest = (rest + block).split(b"\0")
+        for token in whole:
+            yield token.decode("utf-8", "replace")
+    if rest.strip():
+        yield rest.decode("utf-8", "replace")
+
+
+def _commit(head: list[str], changes: list[Change]) -> Commit:
+    commit_id, author, email, seconds, message = head
+    return Commit(commit_id, author, email, rfc3339(int(seconds)), message.rstrip("\n"), tuple(changes))
+
+
+def _id_or_none(object_id: str) -> str | None:
+    return None if object_id == _NO_OBJECT else object_id

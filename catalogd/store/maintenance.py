@@ -1,0 +1,38 @@
+"""Housekeeping of the object store. Every group of commits is a pack of its own, and git looks into each of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from catalogd.store.git import Git
+
+# Nothing younger is ever dropped: a commit by hand makes its objects long before main reaches them.
+_KEEP_UNREACHABLE = "2.weeks.ago"
+
+
+class Maintenance:
+    """Runs beside reads and writes: git never removes what it did not find when it began."""
+
+    def __init__(self, git: Git, pack_directory: Path):
+        self._git = git
+        self._pack_directory = pack_directory
+
+    def packs(self) -> int:
+        """How many packs there are."""
+        return sum(1 for _ in self._pack_directory.glob("pack-*.idx"))
+
+    def fold(self) -> None:
+        """Fold small packs into larger ones, each at least twice the next, and index the history by path."""
+        self._nicely("repack", "--geometric=2", "-d", "--write-midx", "-q")
+        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
+
+    def full(self) -> None:
+        """One pack, one commit graph; what is unreachable for two weeks is dropped."""
+        self._nicely("repack", "-a", "-d", "--cruft", f"--cruft-expiration={_KEEP_UNREACHABLE}", "-q")
+        self._nicely("prune", f"--expire={_KEEP_UNREACHABLE}")
+        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split=replace")
+
+    def _nicely(self, *arguments: str) -> None:
+        nice = shutil.which("nice")
+        self._git.execute([*([nice, "-n", "10"] if nice else []), "git", *arguments])

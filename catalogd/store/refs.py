@@ -1,0 +1,83 @@
+"""The branch main: read at every write, moved so that a power cut leaves the old commit or the new one.
+
+git renames its lock file but never syncs the directory; we do, and only then is a commit acknowledged.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from pathlib import Path
+
+from catalogd.errors import Conflict, NotACatalog, Unavailable
+from catalogd.store.files import fsync_directory, read_or_none
+from catalogd.store.locks import GitLock, clear_stale
+
+BRANCH = "refs/heads/main"
+
+_ID = re.compile(rb"[0-9a-f]{40}")
+
+# How long a hand's git may hold the lock on main before a write gives up: its hooks run meanwhile.
+_PATIENCE = 3.0
+
+
+class Moved(Conflict):
+    """main is not where it was when the commit was made. The store builds the commit again."""
+
+
+class Branch:
+    """main of one catalog."""
+
+    def __init__(self, git_dir: Path, scratch: Path):
+        self._git_dir = git_dir
+        self._file = git_dir / BRANCH
+        self._scratch = scratch
+        self._file.parent.mkdir(parents=True, exist_ok=True)
+
+    def read(self) -> str | None:
+        """The id of main's newest commit, None before the first one."""
+        loose = read_or_none(self._file)
+        if loose is None:
+            return self._read_packed()
+        if not _ID.fullmatch(loose.strip()):
+            raise NotACatalog(f"{self._file} holds no commit id; restore it from a clone or a backup.")
+        return loose.strip().decode()
+
+    def is_checked_out(self) -> bool:
+        """Whether the working tree is on main, so that it has to follow."""
+        return read_or_none(self._git_dir / "HEAD") == b"ref: %s\n" % BRANCH.encode()
+
+    def move(self, old: str | None, new: str) -> None:
+        """Set main from `old` to `new`, durably.
+
+        Raises Moved if it is not at `old`, Unavailable while a git holds its lock. Hold the catalog's lock.
+        """
+        lock = GitLock(self._file, self._scratch)
+        deadline = time.monotonic() + _PATIENCE
+        while not lock.take(new.encode() + b"\n"):
+            if clear_stale(lock.path, self._scratch, self._git_dir.parent):
+                continue
+            if time.monotonic() > deadline:
+                raise Unavailable("A git process holds the lock on main; try again when it has ended.", retry_after=2)
+            time.sleep(0.005)
+        try:
+            if self.read() != old:
+                raise Moved("main was moved by someone else.")
+        except BaseException:
+            lock.release()
+            raise
+        lock.commit()
+        fsync_directory(self._file.parent)
+
+    def locks(self) -> list[Path]:
+        """The lock files that a killed git may have left on main and HEAD."""
+        return [self._file.with_name("main.lock"), self._git_dir / "HEAD.lock"]
+
+    def _read_packed(self) -> str | None:
+        packed = read_or_none(self._git_dir / "packed-refs") or b""
+        for line in packed.splitlines():
+            commit, _, name = line.partition(b" ")
+            if name == BRANCH.encode() and _ID.fullmatch(commit):
+                return os.fsdecode(commit)
+        return None

@@ -1,0 +1,198 @@
+"""A snapshot: the documents of the catalog as they are in one tree."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterator, Mapping
+from typing import Protocol
+
+from catalogd.store.git import Git
+from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree, object_id
+
+# Entries of trees kept in memory: about 150 bytes each.
+_TREE_ENTRIES = 250_000
+# Bytes of blobs kept in memory.
+_BLOB_BYTES = 16 << 20
+
+
+class ObjectCache:
+    """git objects by id, read through C git. What an id names never changes, so the cache cannot go stale."""
+
+    def __init__(self, git: Git):
+        self._git = git
+        self._guard = threading.Lock()
+        self._trees: OrderedDict[str, Tree] = OrderedDict()
+        self._tree_entries = 0
+        self._blobs: OrderedDict[str, bytes] = OrderedDict()
+        self._blob_bytes = 0
+        self._roots: OrderedDict[str, str] = OrderedDict()
+
+    def tree(self, tree_id: str) -> Tree:
+        """The tree of that id. Raises KeyError if the catalog has no such object."""
+        with self._guard:
+            if tree := self._trees.get(tree_id):
+                self._trees.move_to_end(tree_id)
+                return tree
+        tree = Tree.parse(self._git.read_object(tree_id)[1])
+        self.keep_tree(tree)
+        return tree
+
+    def blob(self, blob_id: str) -> bytes:
+        """The content of a blob. Raises KeyError."""
+        with self._guard:
+            data = self._blobs.get(blob_id)
+            if data is not None:
+                self._blobs.move_to_end(blob_id)
+                return data
+        data = self._git.read_object(blob_id)[1]
+        self.keep_blob(blob_id, data)
+        return data
+
+    def root_of(self, commit_id: str) -> str:
+        """The id of a commit's tree. Raises KeyError."""
+        with self._guard:
+            if root := self._roots.get(commit_id):
+                return root
+        kind, data = self._git.read_object(commit_id)
+        if kind != "commit":
+            raise KeyError(commit_id)
+        root = data[5:45].decode()
+        self.keep_root(commit_id, root)
+        return root
+
+    def keep_tree(self, tree: Tree) -> None:
+        with self._guard:
+            if tree.id in self._trees:
+                return
+            self._trees[tree.id] = tree
+            self._tree_entries += len(tree)
+            while self._tree_entries > _TREE_ENTRIES and len(self._trees) > 1:
+                self._tree_entries -= len(self._trees.popitem(last=False)[1])
+
+    def keep_blob(self, blob_id: str, data: bytes) -> None:
+        with self._guard:
+            if blob_id in self._blobs:
+                return
+            self._blobs[blob_id] = data
+            self._blob_bytes += len(data)
+            while self._blob_bytes > _BLOB_BYTES and len(self._blobs) > 1:
+                self._blob_bytes -= len(self._blobs.popitem(last=False)[1])
+
+    def keep_root(self, commit_id: str, root: str) -> None:
+        with self._guard:
+            self._roots[commit_id] = root
+            while len(self._roots) > 1024:
+                self._roots.popitem(last=False)
+
+
+class Objects(Protocol):
+    """Where trees and blobs are read from."""
+
+    def tree(self, tree_id: str) -> Tree: ...
+
+    def blob(self, blob_id: str) -> bytes: ...
+
+
+class Unwritten:
+    """Objects on their way into git, in front of those that are there."""
+
+    def __init__(self, written: ObjectCache):
+        self._written = written
+        self._trees: dict[str, Tree] = {}
+        self._blobs: dict[str, bytes] = {}
+
+    def tree(self, tree_id: str) -> Tree:
+        return self._trees.get(tree_id) or self._written.tree(tree_id)
+
+    def blob(self, blob_id: str) -> bytes:
+        data = self._blobs.get(blob_id)
+        return self._written.blob(blob_id) if data is None else data
+
+    def add_tree(self, tree: Tree) -> None:
+        self._trees[tree.id] = tree
+
+    def add_blob(self, data: bytes) -> str:
+        """Returns the blob's id."""
+        blob_id = object_id("blob", data)
+        self._blobs[blob_id] = data
+        return blob_id
+
+    def keep(self) -> None:
+        """They are written: remember them as such."""
+        for tree in self._trees.values():
+            self._written.keep_tree(tree)
+        for blob_id, data in self._blobs.items():
+            self._written.keep_blob(blob_id, data)
+
+
+class Snapshot:
+    """The files of one tree, by path. `commit` is None before the first commit and while one is being made."""
+
+    def __init__(self, objects: Objects, commit: str | None, root: Tree):
+        self._objects = objects
+        self.commit = commit
+        self.root = root
+
+    def id_of(self, path: str) -> str | None:
+        """The id of the blob or tree at `path`, None where there is nothing."""
+        entry = self._entry(path)
+        return entry.id if entry else None
+
+    def read(self, path: str) -> tuple[str, bytes] | None:
+        """(blob id, content) of the file at `path`, or None."""
+        entry = self._entry(path)
+        if entry is None or entry.is_tree:
+            return None
+        return entry.id, self._objects.blob(entry.id)
+
+    def names(self, directory: str) -> list[str]:
+        """The names in a directory, sorted as git sorts; [] where there is none."""
+        entry = self._entry(directory)
+        return self._objects.tree(entry.id).names() if entry and entry.is_tree else []
+
+    def walk(self, directory: str) -> Iterator[str]:
+        """The path of every file below a directory."""
+        for name in self.names(directory):
+            path = f"{directory}/{name}"
+            entry = self._entry(path)
+            if entry is not None and entry.is_tree:
+                yield from self.walk(path)
+            else:
+                yield path
+
+    def _entry(self, path: str) -> Entry | None:
+        tree = self.root
+        *directories, name = path.split("/")
+        for directory in directories:
+            entry = tree.get(directory)
+            if entry is None or not entry.is_tree:
+                return None
+            tree = self._objects.tree(entry.id)
+        return tree.get(name)
+
+
+def splice(objects: Objects, root: Tree, changes: Mapping[str, str | None]) -> list[Tree]:
+    """`root` with each path set to a blob id, or removed: every tree that is new, the root last."""
+    new_trees: list[Tree] = []
+    _splice(objects, root, changes, new_trees)
+    return new_trees
+
+
+def _splice(objects: Objects, tree: Tree, changes: Mapping[str, str | None], new_trees: list[Tree]) -> Tree:
+    entries: dict[str, Entry | None] = {}
+    below: dict[str, dict[str, str | None]] = defaultdict(dict)
+    for path, blob_id in changes.items():
+        name, _, rest = path.partition("/")
+        if rest:
+            below[name][rest] = blob_id
+        else:
+            entries[name] = Entry(FILE_MODE, blob_id) if blob_id else None
+    for name, changes_below in below.items():
+        entry = tree.get(name)
+        child = objects.tree(entry.id) if entry and entry.is_tree else EMPTY_TREE
+        child = _splice(objects, child, changes_below, new_trees)
+        entries[name] = Entry(TREE_MODE, child.id) if len(child) else None
+    new = tree.updated(entries)
+    new_trees.append(new)
+    return new

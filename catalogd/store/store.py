@@ -1,0 +1,294 @@
+"""The git-backed store of one catalog: open and recover, read, submit edits, keep house.
+
+<catalog>/                      a git working tree, branch main
+  .git/catalogd/lock            held by whoever writes (flock)
+  .git/catalogd/server.lock     held by the server for as long as it runs (flock)
+  .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
+  .git/catalogd/hooks/          what guards commits by hand (hooks.py)
+  .git/catalogd/scratch/        files on their way into place, "<process id>-..."
+  .git/catalogd/readmodel.db, state.db   not the store's
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+from catalogd.errors import AlreadyServed, NotACatalog, NotFound
+from catalogd.store import hooks
+from catalogd.store.committer import AfterCommit, Committer
+from catalogd.store.edits import Edit, Outcome
+from catalogd.store.git import Git, GitFailed
+from catalogd.store.history import LOG_OPTIONS as LOG
+from catalogd.store.history import Change, Commit, read_log, read_raw_diff
+from catalogd.store.index import DIFF, Followed, Index
+from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_stale, is_leftover
+from catalogd.store.maintenance import Maintenance
+from catalogd.store.objects import EMPTY_TREE
+from catalogd.store.pack import TEMPORARY_PREFIX
+from catalogd.store.refs import Branch
+from catalogd.store.snapshot import ObjectCache, Snapshot
+from catalogd.store.worktree import WorkTree
+
+log = logging.getLogger(__name__)
+
+_CONFIGURATION = {
+    "core.hooksPath": ".git/catalogd/hooks",
+    "core.autocrlf": "false",
+    "core.fsync": "committed",  # for commits by hand; ours are synced whatever it says
+    "core.logAllRefUpdates": "false",  # main only grows: it is its own log
+    "gc.auto": "0",  # maintenance.py folds in the background instead
+    "receive.denyCurrentBranch": "updateInstead",
+    "receive.denyNonFastForwards": "true",
+    "receive.denyDeletes": "true",
+    "receive.fsckObjects": "true",
+}
+
+
+class Store:
+    """One catalog's store. Threads share it; other processes may have the same catalog open.
+
+    `after_commit(parent, commits, blobs)` is called under the catalog's lock when main has moved from `parent` over
+    `commits` (oldest first); `blobs` has the new contents by id. What it raises is logged, not passed on.
+    """
+
+    def __init__(self, root: Path, *, lock_timeout: float = 10.0, after_commit: AfterCommit = lambda *_: None):
+        self.root = root.resolve()
+        self._git = Git(self.root)
+        self.private = self._git.git_dir / "catalogd"
+        self._scratch = self.private / "scratch"
+        self._require_catalog()
+        self._adopt()
+        self.lock = CatalogLock(self.private / "lock", lock_timeout)
+        self._branch = Branch(self._git.git_dir, self._scratch)
+        self._objects = ObjectCache(self._git)
+        self._worktree = WorkTree(self.root, self._scratch)
+        self._followed = Followed(self.private / "followed")
+        self._index = Index(self._git, self.root, self._scratch, self._followed)
+        self._packs = self._git.git_dir / "objects" / "pack"
+        self._packs.mkdir(exist_ok=True)
+        self.maintenance = Maintenance(self._git, self._packs)
+        self._server_lock: int | None = None
+        with self.lock.held():
+            self._recover()
+        self._committer = Committer(
+            self.lock, self._branch, self._objects, self._worktree, self._index, self._packs, after_commit
+        )
+
+    @staticmethod
+    def create(root: Path) -> None:
+        """Make an empty catalog in a directory that is empty or does not exist yet. Raises NotACatalog."""
+        if root.exists() and any(root.iterdir()):
+            raise NotACatalog(f"{root} is not empty; a new catalog needs a directory of its own.")
+        root.mkdir(parents=True, exist_ok=True)
+        Git.init(root)
+        (root / ".git" / "catalogd").mkdir()
+
+    def close(self) -> None:
+        """Bring the index up to date, if that is possible at once, and end the git children."""
+        try:
+            self.follow_index()
+        except (OSError, GitFailed) as error:
+            log.warning("git's index stays behind for now: %s", error)
+        self._git.close()
+        self.lock.close()
+        if self._server_lock is not None:
+            os.close(self._server_lock)
+
+    def hold_server_lock(self) -> None:
+        """Be the one server of this catalog until close(). Raises AlreadyServed."""
+        descriptor = os.open(self.private / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            owner = os.read(descriptor, 64).decode("ascii", "replace").strip()
+            os.close(descriptor)
+            raise AlreadyServed(f"{self.root} is served already, by process {owner or 'unknown'}.") from None
+        os.truncate(descriptor, 0)
+        os.write(descriptor, f"{os.getpid()}\n".encode())
+        self._server_lock = descriptor
+
+    # Reading
+
+    def head(self) -> str | None:
+        """The id of main's newest commit, None in an empty catalog."""
+        return self._branch.read()
+
+    def snapshot(self, commit: str | None = None) -> Snapshot:
+        """The files at a commit, or now. Raises NotFound where the catalog has no such commit."""
+        commit = commit or self.head()
+        if commit is None:
+            return Snapshot(self._objects, None, EMPTY_TREE)
+        try:
+            return Snapshot(self._objects, commit, self._objects.tree(self._objects.root_of(commit)))
+        except KeyError:
+            raise NotFound(f"There is no commit {commit}.") from None
+
+    def blob(self, blob_id: str) -> bytes:
+        """The content of a blob. Raises KeyError."""
+        return self._objects.blob(blob_id)
+
+    def log(self, after: str | None, until: str) -> Iterator[Commit]:
+        """The commits of main's first-parent line after one (None: from the first on) up to another, oldest first."""
+        with self._git.stream("log", *LOG, f"{after}..{until}" if after else until, "--") as stream:
+            yield from read_log(stream)
+
+    def count(self, after: str | None, until: str) -> int:
+        """How many commits `log` would give."""
+        span = f"{after}..{until}" if after else until
+        return int(self._git.run("rev-list", "--count", "--first-parent", span, "--"))
+
+    def diff(self, old: str | None, new: str) -> list[Change]:
+        """What differs between the trees of two commits; None is the empty tree."""
+        return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
+
+    def is_on_main(self, ancestor: str, head: str) -> bool:
+        """Whether main has grown from `ancestor` to `head`."""
+        try:
+            self._git.run("merge-base", "--is-ancestor", ancestor, head)
+        except GitFailed:
+            return False
+        return True
+
+    def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
+        """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
+        if old == new:
+            return ""
+        sides = f"--- {f'a/{path}' if old else '/dev/null'}\n+++ {f'b/{path}' if new else '/dev/null'}\n"
+        if old and new:
+            raw = self._git.run("diff", "--no-color", "--no-ext-diff", "--no-textconv", old, new, "--")
+            hunks = raw[raw.index(b"@@") :].decode("utf-8", "replace")
+        else:
+            lines = self.blob(old or new or "").decode("utf-8", "replace").splitlines(keepends=True)
+            span = f"@@ -1,{len(lines)} +0,0 @@\n" if old else f"@@ -0,0 +1,{len(lines)} @@\n"
+            hunks = span + "".join(("-" if old else "+") + line for line in lines)
+        return sides + hunks
+
+    def identity(self) -> tuple[str, str]:
+        """(name, e-mail) that git would sign a commit by hand with. Raises GitFailed where it knows none."""
+        name, _, rest = self._git.run("var", "GIT_AUTHOR_IDENT").decode("utf-8", "replace").partition(" <")
+        return name, rest.partition(">")[0]
+
+    def bundle(self, file: Path) -> str:
+        """Write main and all its history into a git bundle. Returns the commit that it ends with."""
+        self._git.run("bundle", "create", "-q", str(file), "main")
+        heads = self._git.run("bundle", "list-heads", str(file)).decode()
+        return heads.split()[0]
+
+    def fsck(self) -> list[str]:
+        """What `git fsck --strict` finds wrong with the objects; [] if nothing."""
+        try:
+            output = self._git.run("fsck", "--strict", "--no-dangling", "--no-progress")
+        except GitFailed as error:
+            return [error.detail]
+        return output.decode("utf-8", "replace").splitlines()
+
+    def status(self) -> list[str]:
+        """Lines of `git status --porcelain`: what differs between main, index and working tree."""
+        return self._git.run("status", "--porcelain").decode("utf-8", "replace").splitlines()
+
+    def is_checked_out(self) -> bool:
+        """Whether the working tree is on main."""
+        return self._branch.is_checked_out()
+
+    # Writing
+
+    def submit(self, edit: Edit) -> Outcome:
+        """Commit an edit: durable, in the working tree and with all followers when this returns.
+
+        Raises what its draft raises, and EditedByHand, NoSpace, StoreFailed, Unavailable.
+        """
+        return self._committer.submit(edit)
+
+    @property
+    def failure(self) -> str | None:
+        """The I/O error after which writes are refused, if there was one."""
+        return self._committer.failure
+
+    @property
+    def packs_written(self) -> int:
+        """How many packs this process has written: a sign of when to fold."""
+        return self._committer.packs_written
+
+    def locked_if_free(self) -> AbstractContextManager[bool]:
+        """The catalog's lock if nobody holds it; see CatalogLock.held_if_free."""
+        return self.lock.held_if_free()
+
+    def follow_others(self, old: str | None, new: str) -> None:
+        """Bring working tree files from one commit to another where nobody has edited them. Hold the lock.
+
+        A commit by hand did so itself; a bare `git update-ref` did not.
+        """
+        if self._branch.is_checked_out():
+            self._worktree.follow(self.diff(old, new), self.blob)
+
+    def follow_index(self) -> bool:
+        """Bring git's index up to main. False if it has to wait (a git holds the index, or main is not checked out)."""
+        head = self.head()
+        if head is None or not self._branch.is_checked_out():
+            return False
+        if self._followed.newest() == head:
+            return True
+        done = self._index.follow(head)
+        self._committer.note_index()
+        return done
+
+    def refresh_index(self) -> None:
+        """Let git note that the files are as the index says; it gives up quietly while another git is at work."""
+        try:
+            self._index.refresh()
+        except GitFailed:
+            log.debug("the index has entries that differ from the working tree")
+        self._committer.note_index()
+
+    # Opening
+
+    def _require_catalog(self) -> None:
+        known = self.private.is_dir() or (self.root / "data").is_dir() or (self.root / "schemas").is_dir()
+        if not known:
+            raise NotACatalog(f"{self.root} is a git repository but no catalog; `catalogd init` makes one.")
+        if self._git.config("extensions.objectformat") not in (None, "sha1"):
+            raise NotACatalog(f"{self.root} uses another object format than SHA-1, which catalogd cannot write.")
+
+    def _adopt(self) -> None:
+        """Make a plain clone, or a catalog of an earlier version, one that is ready to be written."""
+        self._scratch.mkdir(parents=True, exist_ok=True)
+        self.private.chmod(0o700)
+        hooks.install(self.private / "hooks")
+        wanted = _CONFIGURATION | {"catalogd.python": sys.executable}
+        missing = {key: value for key, value in wanted.items() if self._git.config(key) != value}
+        if missing:
+            self._git.configure(missing)
+
+    def _recover(self) -> None:
+        """Mend what a kill or a power cut left: before anything is served. The lock is held."""
+        for leftover in self._scratch.iterdir():
+            if is_leftover(leftover) and "-lock-" not in leftover.name:
+                leftover.unlink(missing_ok=True)
+        for leftover in self._packs.glob(TEMPORARY_PREFIX + "*"):
+            leftover.unlink(missing_ok=True)
+        for lock_file in [*self._branch.locks(), self._index.lock.path]:
+            self._clear_stale(lock_file)
+        for leftover in self._scratch.iterdir():
+            if is_leftover(leftover):
+                leftover.unlink(missing_ok=True)
+        head = self.head()
+        if head is None or not self._branch.is_checked_out():
+            return
+        if self._followed.newest() is None:
+            self._followed.append(head)  # git's own state: the index mirrors what is checked out
+        changes = self._index.changes_to(head)
+        for path in self._worktree.follow(changes, self.blob, torn=True):
+            log.warning("%s holds changes that nobody has committed; it is left as it is", path)
+        self._index.follow(head)
+
+    def _clear_stale(self, lock_file: Path) -> None:
+        deadline = time.monotonic() + STALE_AFTER + 0.5
+        while not clear_stale(lock_file, self._scratch, self.root) and time.monotonic() < deadline:
+            time.sleep(0.05)

@@ -1,0 +1,67 @@
+"""What a server does beside answering: it notices commits by others, lets git's index follow, and keeps house."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from catalogd.catalog import Catalog
+from catalogd.errors import CatalogdError
+from catalogd.settings import Settings
+
+log = logging.getLogger(__name__)
+
+_DAY = 86_400.0
+
+
+class Upkeep:
+    """Two threads, off the path of every request: one watches, one folds packs."""
+
+    def __init__(self, catalog: Catalog, settings: Settings):
+        self._catalog = catalog
+        self._settings = settings
+        self._stopping = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._watch, name="watch", daemon=True),
+            threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
+        ]
+
+    def start(self) -> None:
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Returns when both have ended; a fold under way is waited for."""
+        self._stopping.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _watch(self) -> None:
+        follow_at = 0.0
+        while not self._stopping.wait(self._settings.watch_interval):
+            self._catalog.notice()
+            if time.monotonic() >= follow_at:
+                self._catalog.follow_index()
+                follow_at = time.monotonic() + self._settings.index_interval
+
+    def _keep_house(self) -> None:
+        """A fold as soon as there are many packs; all in one pack once a day."""
+        full_at = time.monotonic() + _DAY
+        pause = min(1.0, self._settings.maintenance_interval)
+        look_at = 0.0
+        written = 0
+        while not self._stopping.wait(pause):
+            many_written = self._catalog.store.packs_written - written >= self._settings.fold_packs
+            if not many_written and time.monotonic() < look_at:
+                continue
+            look_at = time.monotonic() + self._settings.maintenance_interval
+            written = self._catalog.store.packs_written
+            try:
+                if time.monotonic() >= full_at:
+                    full_at = time.monotonic() + _DAY
+                    self._catalog.store.maintenance.full()
+                elif self._catalog.store.maintenance.packs() >= self._settings.fold_packs:
+                    self._catalog.store.maintenance.fold()
+            except (CatalogdError, OSError):
+                log.exception("maintenance failed; it is tried again")

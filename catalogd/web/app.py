@@ -1,0 +1,103 @@
+"""Puts the application together: the use cases in, a WSGI application out."""
+
+from __future__ import annotations
+
+import json
+from importlib import resources
+from itertools import groupby
+from time import perf_counter
+
+import falcon
+
+import catalogd
+from catalogd.accounts import Accounts
+from catalogd.catalog import Catalog
+from catalogd.errors import Malformed
+from catalogd.settings import Settings
+from catalogd.web import errors, openapi, page
+from catalogd.web.authentication import Authenticator
+from catalogd.web.commits import Commits
+from catalogd.web.history import History
+from catalogd.web.metrics import Metrics
+from catalogd.web.operation import Endpoint, Handler
+from catalogd.web.operations import Operations
+from catalogd.web.replies import COMMON_HEADERS, Fixed
+from catalogd.web.repositories import Repositories
+from catalogd.web.requests import Request, check_host, check_target, request_id
+from catalogd.web.routes import OPERATIONS
+from catalogd.web.tags import Tags
+
+_METHODS = frozenset(falcon.COMBINED_METHODS)
+_DAY = 86_400
+_PUBLIC = (("cache-control", f"public, max-age={_DAY}"), ("vary", "Accept-Encoding"))
+
+
+def make_app(catalog: Catalog, accounts: Accounts, settings: Settings, metrics: Metrics) -> falcon.App:
+    """The WSGI application of one catalog."""
+    app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
+    app.req_options.strip_url_path_trailing_slash = True
+    errors.install(app)
+    handlers = _handlers(catalog, settings, metrics)
+    authenticator = Authenticator(accounts)
+    by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
+    for path, operations in groupby(by_path, key=lambda operation: operation.path):
+        app.add_route(path, Endpoint(operations, handlers, authenticator, metrics))
+    return app
+
+
+def description(public_url: str = "") -> openapi.Description:
+    """The OpenAPI description of the interface."""
+    return openapi.describe(OPERATIONS, catalogd.__version__, public_url)
+
+
+def _handlers(catalog: Catalog, settings: Settings, metrics: Metrics) -> dict[str, Handler]:
+    described = description(settings.public_url)
+    html, policy = page.render(described)
+    by_name = {
+        "repositories": Repositories(catalog, settings.public_url, settings.max_body),
+        "tags": Tags(catalog, settings.max_body),
+        "history": History(catalog, settings.public_url, settings.max_body),
+        "commits": Commits(catalog, settings.public_url, settings.max_body),
+        "operations": Operations(catalog, metrics),
+    }
+    fixed = {
+        "operations.openapi": Fixed(json.dumps(described).encode(), falcon.MEDIA_JSON),
+        "operations.docs": Fixed(html, falcon.MEDIA_HTML, [("content-security-policy", policy)]),
+        "operations.logo": Fixed(_logo(), falcon.MEDIA_PNG, _PUBLIC),
+    }
+    return {
+        operation.handler: fixed.get(operation.handler) or _bound(by_name, operation.handler)
+        for operation in OPERATIONS
+    }
+
+
+def _bound(by_name: dict[str, object], handler: str) -> Handler:
+    name, _, method = handler.partition(".")
+    return getattr(by_name[name], method)
+
+
+def _logo() -> bytes:
+    return resources.files("catalogd.web").joinpath("static", "default-logo.png").read_bytes()
+
+
+class _Middleware:
+    """What happens to every request, whether a route takes it or not."""
+
+    def __init__(self, metrics: Metrics):
+        self._metrics = metrics
+
+    def process_request(self, req: Request, resp: falcon.Response) -> None:
+        req.started = perf_counter()
+        env = req.env
+        req.request_id = request_id(env.get("HTTP_X_REQUEST_ID"))
+        resp.set_headers(COMMON_HEADERS)
+        resp.set_header("x-request-id", req.request_id)
+        if req.method not in _METHODS:
+            raise Malformed("The method is none that HTTP knows.")
+        check_target(env)
+        check_host(env)
+
+    def process_response(
+        self, req: Request, resp: falcon.Response, resource: object, succeeded: bool
+    ) -> None:
+        self._metrics.observe(req.uri_template, req.method, resp.status_code, perf_counter() - req.started)

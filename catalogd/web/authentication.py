@@ -1,0 +1,47 @@
+"""Who a request comes from: the Authorization header, by three schemes, to an account."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+
+from catalogd.accounts import Account, Accounts
+from catalogd.errors import Unauthenticated
+
+_UNREADABLE = (
+    'The Authorization header must be "Token T", "Bearer T" or "Basic" with base64 of "user:secret".'
+)
+
+
+class Authenticator:
+    """Reads Authorization headers against the accounts."""
+
+    def __init__(self, accounts: Accounts):
+        self._accounts = accounts
+
+    def account(self, header: str) -> Account:
+        """The account of an Authorization header as WSGI gives it. Raises Unauthenticated, Unavailable.
+
+        Wrong credentials are refused also where none are needed: whoever sends them believes to be someone.
+        """
+        scheme, _, credentials = header.partition(" ")
+        scheme, credentials = scheme.lower(), credentials.strip(" ")
+        if not credentials:
+            raise Unauthenticated(_UNREADABLE)
+        if scheme in ("token", "bearer"):
+            return self._accounts.authenticate_token(credentials)
+        if scheme == "basic":
+            return self._accounts.authenticate_basic(*_user_and_secret(credentials))
+        raise Unauthenticated(_UNREADABLE)
+
+
+def _user_and_secret(credentials: str) -> tuple[str, str]:
+    """RFC 7617, with UTF-8 as its section 2.1 has it, which the challenge asks for."""
+    try:
+        decoded = base64.b64decode(credentials.encode("latin-1"), validate=True).decode("utf-8")
+    except (binascii.Error, UnicodeError):
+        raise Unauthenticated(_UNREADABLE) from None
+    user, colon, secret = decoded.partition(":")
+    if not colon:
+        raise Unauthenticated(_UNREADABLE)
+    return user, secret

@@ -1,0 +1,83 @@
+"""The bodies of requests: what form they may have, and strict JSON."""
+
+from __future__ import annotations
+
+import re
+
+import falcon
+
+from catalogd.documents import strict
+from catalogd.documents.positions import escape
+from catalogd.errors import Fault, Invalid, Malformed
+from catalogd.web.errors import TooLarge, UnsupportedMedia
+
+JSON = "application/json"
+MERGE_PATCH = "application/merge-patch+json"
+
+# RFC 9110, section 8.3.1, as far as JSON has use for it: the only parameter that is looked at is charset.
+_CONTENT_TYPE = re.compile(
+    r'([^\s;,]+)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*', re.IGNORECASE
+)
+
+
+def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (JSON,)) -> object:
+    """The value in the body. Raises Malformed, TooLarge or UnsupportedMedia."""
+    _check_encoding(req)
+    data = _read(req, max_body)
+    _check_type(req, accepted)
+    if not data:
+        raise Malformed("The body is empty. It must be a JSON value.")
+    return strict.loads(data)
+
+
+def check_no_body(req: falcon.Request, max_body: int) -> None:
+    """For a call that takes nothing: an empty body, or the empty object that some clients cannot leave
+    out.
+    """
+    _check_encoding(req)
+    data = _read(req, max_body)
+    if data.strip() and strict.loads(data) != {}:
+        raise Invalid("This call takes no body; an empty object is allowed.", [Fault("", "must be empty")])
+
+
+def only_member(body: object, name: str) -> object:
+    """The value of the one member that the body must have. Raises Invalid."""
+    if not isinstance(body, dict) or name not in body:
+        raise Invalid(f'The body must be an object with "{name}".', [Fault(f"/{name}", "is needed")])
+    others = [key for key in body if key != name]
+    if others:
+        faults = [Fault(f"/{escape(key)}", f"is not known; only {name} is") for key in others]
+        raise Invalid(f'The body must have no other member than "{name}".', faults)
+    return body[name]
+
+
+def _read(req: falcon.Request, max_body: int) -> bytes:
+    length = req.content_length
+    if length is not None and length > max_body:
+        raise TooLarge(f"The body has {length} bytes; this server reads at most {max_body}.")
+    if length is not None:
+        return req.bounded_stream.read() if length else b""
+    if not req.env.get("wsgi.input_terminated"):
+        return b""
+    data = req.stream.read(max_body + 1)
+    if len(data) > max_body:
+        raise TooLarge(f"The body has more than {max_body} bytes, the most that this server reads.")
+    return data
+
+
+def _check_encoding(req: falcon.Request) -> None:
+    encoding = req.get_header("Content-Encoding")
+    if encoding is not None and encoding.strip().lower() not in ("", "identity"):
+        raise UnsupportedMedia(
+            "The body must not be compressed: Content-Encoding must be identity or left out.",
+            {"Accept-Encoding": "identity"},
+        )
+
+
+def _check_type(req: falcon.Request, accepted: tuple[str, ...]) -> None:
+    match = _CONTENT_TYPE.fullmatch(req.content_type or "")
+    if match is not None and match[1].lower() in accepted:
+        return
+    said = " or ".join(accepted)
+    accept = "Accept-Patch" if req.method == "PATCH" else "Accept"
+    raise UnsupportedMedia(f"The Content-Type must be {said}, in UTF-8.", {accept: ", ".join(accepted)})

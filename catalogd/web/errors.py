@@ -1,0 +1,193 @@
+"""From the errors of the domain, and from Falcon's own, to HTTP: one table, one shape of body (RFC 9457).
+
+    {"type": "urn:catalogd:not-found", "title": "Not found", "status": 404, "detail": "...", "request_id":
+    "...", "errors": [{"pointer": "/labels/a", "detail": "..."}]}
+
+The body is indented, because most clients of this interface show it to a person as it is.
+"""
+
+from __future__ import annotations
+
+import http
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+
+import falcon
+
+from catalogd import errors
+from catalogd.errors import CatalogdError, Fault
+
+log = logging.getLogger(__name__)
+
+PROBLEM = "application/problem+json"
+_PREFIX = "urn:catalogd:"
+_REALM = 'realm="catalogd"'
+
+
+class UnsupportedMedia(CatalogdError):
+    """The body is in a form that this call does not read. `accept` are headers that say what it does read."""
+
+    def __init__(self, detail: str, accept: Mapping[str, str]):
+        super().__init__(detail)
+        self.accept = dict(accept)
+
+
+class TooLarge(CatalogdError):
+    """The body is larger than this server reads."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem: `slug` ends its `type`, `raised` are the domain's errors that it stands for."""
+
+    status: int
+    slug: str
+    title: str
+    raised: tuple[type[CatalogdError], ...] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def type(self) -> str:
+        return _PREFIX + self.slug
+
+
+KINDS: tuple[Kind, ...] = (
+    Kind(400, "malformed", "Malformed request", (errors.Malformed,)),
+    Kind(
+        401,
+        "unauthenticated",
+        "Credentials needed",
+        (errors.Unauthenticated,),
+        {"WWW-Authenticate": f'Token {_REALM}, Bearer {_REALM}, Basic {_REALM}, charset="UTF-8"'},
+    ),
+    Kind(403, "forbidden", "Not allowed", (errors.Forbidden,)),
+    Kind(404, "not-found", "Not found", (errors.NotFound,)),
+    Kind(405, "method-not-allowed", "Method not allowed"),
+    Kind(406, "not-acceptable", "Not acceptable"),
+    Kind(409, "conflict", "Conflict", (errors.Conflict,)),
+    Kind(409, "already-exists", "Already exists", (errors.AlreadyExists,)),
+    Kind(409, "edited-by-hand", "Edited by hand", (errors.EditedByHand,)),
+    Kind(410, "gone", "Gone", (errors.Gone,)),
+    Kind(412, "precondition-failed", "Precondition failed", (errors.PreconditionFailed,)),
+    Kind(413, "too-large", "Body too large", (TooLarge,)),
+    Kind(415, "unsupported-media-type", "Unsupported media type", (UnsupportedMedia,)),
+    Kind(422, "invalid", "Does not fit the schema", (errors.Invalid,)),
+    Kind(429, "too-many-requests", "Too many requests"),
+    Kind(431, "headers-too-large", "Headers too large"),
+    Kind(500, "internal", "Internal error"),
+    Kind(501, "not-implemented", "Not implemented"),
+    Kind(503, "unavailable", "Unavailable", (errors.Unavailable,)),
+    Kind(503, "store-failed", "The store refuses writes", (errors.StoreFailed,)),
+    Kind(503, "broken-schema", "A schema is broken", (errors.BrokenSchema,)),
+    Kind(507, "no-space", "No space left", (errors.NoSpace,)),
+)
+
+_BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
+# The first kind of a status is the general one.
+_BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
+_INTERNAL = _BY_STATUS[500]
+_INTERNAL_DETAIL = (
+    "The server met an error that it did not expect. Its log has the cause under this request's id."
+)
+
+# What Falcon itself raises says little; these say what would be right.
+_DETAILS = {
+    404: "There is no such path. /docs lists those that there are.",
+    400: "A header of the request is malformed.",
+}
+
+
+def kind_of(error: CatalogdError) -> Kind | None:
+    """The kind for an error of the domain, by its nearest class; None for one that is no business of
+    HTTP's.
+    """
+    for cls in type(error).__mro__:
+        kind = _BY_ERROR.get(cls)
+        if kind is not None:
+            return kind
+    return None
+
+
+def kind_for_status(status: int) -> Kind:
+    """The general kind for a status; one made up for a status that the table has not."""
+    kind = _BY_STATUS.get(status)
+    if kind is not None:
+        return kind
+    try:
+        title = http.HTTPStatus(status).phrase
+    except ValueError:
+        title = "Error"
+    return Kind(status, f"http-{status}", title)
+
+
+def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iterable[Fault] = ()) -> bytes:
+    """The body of a problem, in UTF-8, ending in a newline."""
+    body: dict[str, object] = {
+        "type": kind.type,
+        "title": kind.title,
+        "status": kind.status,
+        "detail": detail,
+    }
+    if request_id is not None:
+        body["request_id"] = request_id
+    listed = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
+    if listed:
+        body["errors"] = listed
+    # A detail may quote what a caller sent, so a lone surrogate must not turn a 400 into a 500.
+    return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def install(app: falcon.App) -> None:
+    """Makes every error that leaves a resource of `app` a problem."""
+    app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(CatalogdError, _on_domain_error)
+    app.add_error_handler(falcon.HTTPError, _on_http_error)
+
+
+def _on_domain_error(
+    req: falcon.Request, resp: falcon.Response, error: CatalogdError, params: object
+) -> None:
+    kind = kind_of(error)
+    if kind is None:
+        _on_unexpected(req, resp, error, params)
+        return
+    _reply(req, resp, kind, error.detail, error.faults)
+    resp.set_headers(kind.headers)
+    if isinstance(error, UnsupportedMedia):
+        resp.set_headers(error.accept)
+    retry_after = getattr(error, "retry_after", None)
+    if retry_after is not None:
+        resp.set_header("Retry-After", str(max(1, int(retry_after))))
+
+
+def _on_http_error(
+    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: object
+) -> None:
+    kind = kind_for_status(error.status_code)
+    if kind is _INTERNAL:
+        _on_unexpected(req, resp, error, params)
+        return
+    detail = error.description or _DETAILS.get(kind.status) or f"{kind.title}."
+    if kind.status == 405:
+        allowed = (error.headers or {}).get("Allow", "nothing")
+        detail = f"{req.method} is not possible on this path; possible is: {allowed}."
+    _reply(req, resp, kind, detail)
+    if error.headers:
+        resp.set_headers(error.headers)
+
+
+def _on_unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
+    # The path is quoted: it is the caller's, and may hold what would forge a line of the log.
+    request_id = getattr(req, "request_id", None)
+    log.error("request %s: %s %r failed", request_id, req.method, req.path, exc_info=error)
+    _reply(req, resp, _INTERNAL, _INTERNAL_DETAIL)
+
+
+def _reply(
+    req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, faults: Iterable[Fault] = ()
+) -> None:
+    resp.status = kind.status
+    resp.content_type = PROBLEM
+    resp.data = problem(kind, detail, getattr(req, "request_id", None), faults)

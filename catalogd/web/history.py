@@ -1,0 +1,51 @@
+"""The history of one repository: its commits, what they changed, who last touched what, and the way back."""
+
+from __future__ import annotations
+
+import falcon
+
+from catalogd.catalog import Catalog
+from catalogd.web import representations
+from catalogd.web.bodies import only_member, read_json
+from catalogd.web.conditions import if_match
+from catalogd.web.replies import CATALOG_COMMIT, caller, send, send_page
+from catalogd.web.repositories import send_detail
+from catalogd.web.requests import Request
+
+DIFF = "text/x-diff"
+
+
+class History:
+    """The handler of the rollback returns whether anything was changed."""
+
+    def __init__(self, catalog: Catalog, public_url: str, max_body: int):
+        self._catalog = catalog
+        self._public_url = public_url
+        self._max_body = max_body
+
+    def list(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
+        asked = req.parameters
+        page = self._catalog.history(caller(req), namespace, repo_name, asked["page"], asked["page_size"])
+        send_page(req, resp, page, page.results, self._public_url)
+
+    def diff(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
+        arguments = (caller(req), namespace, repo_name, req.parameters["from"], req.parameters["to"])
+        if req.client_prefers((falcon.MEDIA_JSON, DIFF)) != DIFF:
+            changes, commit = self._catalog.diff(*arguments)
+            send(resp, representations.field_changes(changes), commit)
+            return
+        text, commit = self._catalog.unified_diff(*arguments)
+        resp.content_type = f"{DIFF}; charset=utf-8"
+        resp.data = text.encode("utf-8", "replace")
+        resp.set_header(CATALOG_COMMIT, commit)
+
+    def blame(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
+        fields, commit = self._catalog.blame(caller(req), namespace, repo_name)
+        send(resp, fields, commit)
+
+    def rollback(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
+        allowed = if_match(req.env.get("HTTP_IF_MATCH"))
+        commit_id = only_member(read_json(req, self._max_body), "commit")
+        written = self._catalog.rollback(caller(req), namespace, repo_name, commit_id, if_match=allowed)
+        send_detail(resp, written)
+        return written.changed

@@ -1,0 +1,285 @@
+"""The OpenAPI 3.1 description of the interface, from the table of routes; and the same as Markdown."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from catalogd.names import COMPONENT, MAX_NAME, TAG
+from catalogd.web import schemas
+from catalogd.web.errors import KINDS, PROBLEM, kind_for_status
+from catalogd.web.operation import Body, Operation, Reply
+from catalogd.web.parameters import COMMIT, Parameter
+from catalogd.web.routes import SECTIONS
+
+Description = dict[str, Any]
+
+# What any call may end in, whatever it does.
+_EVERYWHERE = (500,)
+_ABOUT = (
+    "A catalog of container image repositories, with the history of every one of them.\n\n"
+    "Every path works with and without a slash at its end. Times are RFC 3339 in UTC. Public repositories "
+    "can be read without credentials; what a caller may not read is a 404, as if it were not there. Every "
+    "response has `X-Request-Id`; every read of the catalog and every write has `Catalog-Commit`, the commit "
+    "that was read or made. Errors are `application/problem+json` (RFC 9457)."
+)
+
+_PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
+    "namespace": (
+        "The user or organization that the repository belongs to.",
+        {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["madams"]},
+    ),
+    "repo_name": (
+        "The name of the repository.",
+        {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["repo"]},
+    ),
+    "tag": ("The tag.", {"type": "string", "pattern": f"^{TAG}$", "examples": ["latest"]}),
+    "commit": ("The id of a commit, of 7 digits or more.", {"type": "string", "pattern": f"^{COMMIT}$"}),
+}
+
+_REQUEST_HEADERS = {
+    "If-Match": "Write only if the repository still has one of these ETags, or is there (`*`); else 412.",
+    "If-None-Match": "Reply with 304 if the repository still has one of these ETags.",
+}
+
+_RESPONSE_HEADERS = {
+    "X-Request-Id": "The caller's, if sane; else a new one.",
+    "Catalog-Commit": "The commit that was read or made.",
+    "ETag": "The version of this representation.",
+    "Location": "The URL path of what was made.",
+    "Link": "The neighbouring pages, as `next` and `prev` (RFC 8288).",
+    "WWW-Authenticate": "The schemes that are possible.",
+    "Retry-After": "After how many seconds to try again.",
+}
+_ERROR_HEADERS = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}
+
+
+def describe(operations: Iterable[Operation], version: str, server_url: str = "") -> Description:
+    """The description of the operations. `server_url` is the configured base of the interface, if there is
+    one.
+    """
+    paths: Description = {}
+    errors: set[int] = set()
+    for operation in operations:
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
+        errors.update(operation.errors, _EVERYWHERE)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "catalogd",
+            "version": version,
+            "description": _ABOUT,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": server_url or "/"}],
+        "tags": [{"name": name, "description": text} for name, text in SECTIONS.items()],
+        "paths": paths,
+        "components": {
+            "schemas": schemas.components(),
+            "headers": {
+                name: {"description": text, "schema": {"type": "string"}}
+                for name, text in _RESPONSE_HEADERS.items()
+            },
+            "responses": {str(status): _problem(status) for status in sorted(errors)},
+            "securitySchemes": _SECURITY,
+        },
+    }
+
+
+_SECURITY: Description = {
+    "token": {
+        "type": "apiKey",
+        "in": "header",
+        "name": "Authorization",
+        "description": "`Authorization: Token T`, with a token of `catalogd token create`.",
+    },
+    "bearer": {"type": "http", "scheme": "bearer", "description": "The same token as a bearer token."},
+    "basic": {
+        "type": "http",
+        "scheme": "basic",
+        "description": "A user's name with its password or a token of it.",
+    },
+}
+
+
+def _operation(operation: Operation) -> Description:
+    replies = {str(reply.status): _reply(reply) for reply in operation.replies}
+    for status in sorted({*operation.errors, *_EVERYWHERE}):
+        replies.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
+    described: Description = {
+        "operationId": operation.id,
+        "tags": [operation.section],
+        "summary": operation.summary,
+        "description": operation.description,
+        "parameters": [
+            *(_path_parameter(name) for name in re.findall(r"{(\w+)}", operation.path)),
+            *(_query_parameter(parameter) for parameter in operation.parameters),
+            *(_header_parameter(name) for name in operation.headers),
+        ],
+        "responses": replies,
+        "security": _security(operation),
+    }
+    if operation.body is not None:
+        described["requestBody"] = _body(operation.body)
+    return described
+
+
+def _security(operation: Operation) -> list[Description]:
+    if not operation.authenticated:
+        return []
+    schemes: list[Description] = [{name: []} for name in _SECURITY]
+    return schemes if operation.writes else [{}, *schemes]
+
+
+def _path_parameter(name: str) -> Description:
+    text, schema = _PATH_PARAMETERS[name]
+    return {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+
+
+def _query_parameter(parameter: Parameter) -> Description:
+    described: Description = {
+        "name": parameter.name,
+        "in": "query",
+        "required": parameter.required,
+        "description": parameter.description,
+        "schema": parameter.schema,
+    }
+    if parameter.example is not None:
+        described["example"] = parameter.example
+    return described
+
+
+def _header_parameter(name: str) -> Description:
+    return {
+        "name": name,
+        "in": "header",
+        "required": False,
+        "description": _REQUEST_HEADERS[name],
+        "schema": {"type": "string"},
+    }
+
+
+def _body(body: Body) -> Description:
+    examples = {name: {"value": value} for name, value in body.examples.items()}
+    media = {"schema": schemas.ref(body.schema), "examples": examples}
+    return {"required": body.required, "content": dict.fromkeys(body.media_types, media)}
+
+
+def _headers(names: Iterable[str]) -> Description:
+    return {name: {"$ref": f"#/components/headers/{name}"} for name in ("X-Request-Id", *names)}
+
+
+def _reply(reply: Reply) -> Description:
+    described: Description = {"description": reply.description, "headers": _headers(reply.headers)}
+    if reply.schemas:
+        described["content"] = {
+            media_type: {"schema": schemas.ref(schema) if isinstance(schema, str) else schema}
+            for media_type, schema in reply.schemas.items()
+        }
+    return described
+
+
+def _problem(status: int) -> Description:
+    kinds = [kind for kind in KINDS if kind.status == status] or [kind_for_status(status)]
+    return {
+        "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
+        "headers": _headers(_ERROR_HEADERS.get(status, ())),
+        "content": {PROBLEM: {"schema": schemas.ref("Problem")}},
+    }
+
+
+# --- Markdown
+
+
+def markdown(description: Description) -> str:
+    """The description as one Markdown document, for docs/api.md."""
+    info = description["info"]
+    parts = [f"# The interface of {info['title']}\n\n{info['description']}\n"]
+    for section in description["tags"]:
+        parts.append(f"## {section['name']}\n\n{section['description']}\n")
+        parts.extend(
+            _markdown_operation(method, path, operation)
+            for path, methods in description["paths"].items()
+            for method, operation in methods.items()
+            if section["name"] in operation["tags"]
+        )
+    parts.append(_markdown_problems())
+    return "\n".join(parts)
+
+
+def _markdown_operation(method: str, path: str, operation: Description) -> str:
+    lines = [
+        f"### {operation['summary']}",
+        "",
+        f"`{method.upper()} {path}`",
+        "",
+        operation["description"],
+        "",
+    ]
+    if operation["parameters"]:
+        lines += ["| parameter | in | what it is |", "| --- | --- | --- |"]
+        lines += [_markdown_parameter(parameter) for parameter in operation["parameters"]]
+        lines.append("")
+    body = operation.get("requestBody")
+    if body is not None:
+        media_types = " or ".join(f"`{name}`" for name in body["content"])
+        lines += [f"Body: {media_types}.", ""]
+        for example in next(iter(body["content"].values()))["examples"].values():
+            lines += ["```json", json.dumps(example["value"], indent=2, ensure_ascii=False), "```", ""]
+    lines += ["| status | what it says |", "| --- | --- |"]
+    lines += [
+        f"| {status} | {_markdown_response(status, reply)} |"
+        for status, reply in operation["responses"].items()
+    ]
+    return "\n".join([*lines, ""])
+
+
+def _markdown_parameter(parameter: Description) -> str:
+    needed = " Needed." if parameter["required"] and parameter["in"] != "path" else ""
+    return f"| `{parameter['name']}` | {parameter['in']} | {_cell(parameter['description'])}{needed} |"
+
+
+def _markdown_response(status: str, reply: Description) -> str:
+    if "$ref" in reply:
+        return kind_for_status(int(status)).title
+    names = [
+        f"`{content['schema']['$ref'].rpartition('/')[2]}`"
+        if "$ref" in content["schema"]
+        else f"`{media_type}`"
+        for media_type, content in reply.get("content", {}).items()
+    ]
+    return " ".join([_cell(reply["description"]), *names])
+
+
+def _markdown_problems() -> str:
+    lines = [
+        "## Errors",
+        "",
+        "Every error has this form; `errors` is there where a document or a parameter is at fault.",
+        "",
+        "```json",
+        json.dumps(_PROBLEM_EXAMPLE, indent=2),
+        "```",
+        "",
+        "| status | type | title |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| {kind.status} | `{kind.type}` | {kind.title} |" for kind in KINDS]
+    return "\n".join([*lines, ""])
+
+
+_PROBLEM_EXAMPLE = {
+    "type": "urn:catalogd:malformed",
+    "title": "Malformed request",
+    "status": 400,
+    "detail": "The query is not valid: page must be a whole number from 1.",
+    "request_id": "0b4c8f0e7f5b4a6c8a3b1de2f6a9c7d5",
+    "errors": [{"pointer": "page", "detail": "must be a whole number from 1"}],
+}
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table, where a bar would begin the next one."""
+    return text.replace("|", "\\|").replace("\n", " ")

@@ -1,0 +1,131 @@
+"""What a call of the interface is: the form of one row of the table in `routes`, from which routing, the
+check of queries and the OpenAPI description all come.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import falcon
+
+from catalogd.errors import Malformed
+from catalogd.web import parameters
+from catalogd.web.authentication import Authenticator
+from catalogd.web.metrics import Metrics
+from catalogd.web.parameters import Parameter
+from catalogd.web.requests import Request
+
+JSON = "application/json"
+
+
+@dataclass(frozen=True)
+class Body:
+    """A body that a call takes: the name of its schema among the components, and examples by name."""
+
+    schema: str
+    examples: Mapping[str, object]
+    media_types: tuple[str, ...] = (JSON,)
+    required: bool = True
+
+
+@dataclass(frozen=True)
+class Reply:
+    """A reply of a call. `schemas` is by media type: the name of a component, or a schema; nothing for an
+    empty body.
+    """
+
+    status: int
+    description: str
+    schemas: Mapping[str, str | dict[str, Any]]
+    headers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Operation:
+    """One call. `handler` is "resource.method"; `errors` are the statuses of the problems that it may reply
+    with.
+    """
+
+    method: str
+    path: str
+    id: str
+    handler: str
+    section: str
+    summary: str
+    description: str
+    replies: tuple[Reply, ...]
+    errors: tuple[int, ...]
+    parameters: tuple[Parameter, ...] = ()
+    headers: tuple[str, ...] = ()
+    body: Body | None = None
+    authenticated: bool = True
+    writes: bool = False
+
+
+Handler = Callable[..., Any]
+
+
+class Endpoint:
+    """All operations on one path, in the form in which Falcon takes a resource."""
+
+    def __init__(
+        self,
+        operations: Iterable[Operation],
+        handlers: Mapping[str, Handler],
+        authenticator: Authenticator,
+        metrics: Metrics,
+    ):
+        methods = []
+        for operation in operations:
+            responder = _responder(operation, handlers[operation.handler], authenticator, metrics)
+            methods.append(operation.method)
+            setattr(self, f"on_{operation.method.lower()}", responder)
+            if operation.method == "GET":
+                methods.append("HEAD")
+                # Falcon sends the length and leaves the body out.
+                self.on_head = responder
+        self._allow = ", ".join(sorted([*methods, "OPTIONS"]))
+
+    def on_options(self, req: Request, resp: falcon.Response, **names: str) -> None:
+        resp.status = 204
+        resp.set_header("allow", self._allow)
+
+
+def _responder(
+    operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics
+) -> Handler:
+    known = {parameter.name: parameter for parameter in operation.parameters}
+    # What a query without parameters comes to; a required one is found missing by the full reader.
+    defaults = {parameter.name: parameter.default for parameter in operation.parameters}
+    always_read = any(parameter.required for parameter in operation.parameters)
+    takes_if_match = "If-Match" in operation.headers
+    authenticated, writes, operation_id = operation.authenticated, operation.writes, operation.id
+
+    def respond(req: Request, resp: falcon.Response, **names: str) -> None:
+        if authenticated:
+            header = req.env.get("HTTP_AUTHORIZATION")
+            if header is not None:
+                req.account = authenticator.account(header)
+        if req.query_string or always_read:
+            req.query = parameters.decode(req.query_string)
+            req.parameters = parameters.read(req.query, known)
+        else:
+            req.parameters = defaults
+        if not writes:
+            handler(req, resp, **names)
+            return
+        if not takes_if_match:
+            _refuse_if_match(req)
+        metrics.wrote(operation_id, handler(req, resp, **names))
+
+    return respond
+
+
+def _refuse_if_match(req: Request) -> None:
+    """A condition that a write would not keep must not be passed over in silence."""
+    if "HTTP_IF_MATCH" in req.env:
+        raise Malformed(
+            "If-Match is not possible on this call: it changes one thing and overwrites no other."
+        )

@@ -1,0 +1,262 @@
+"""The parameters of queries: their grammar, their conversion, and one strict reader for all of them.
+
+Each parameter is described once; the description is what checks requests and what the OpenAPI description
+shows.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+from catalogd.catalog import ORDERINGS
+from catalogd.errors import Fault, Malformed
+from catalogd.names import COMPONENT, MAX_NAME, fault_in_name
+
+MAX_PAGE_SIZE = 100
+DEFAULT_PAGE_SIZE = 20
+
+MAX_SEARCH = 200
+# No list is this long, so every larger number means the same page past the end; offsets stay within 64 bits.
+_LAST_PAGE = 10**9
+
+_BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_NUMBER = re.compile(r"[1-9][0-9]{0,17}")
+COMMIT = r"[0-9a-f]{7,64}"
+_COMMIT = re.compile(COMMIT)
+# RFC 3339, section 5.6, date-time
+_TIME = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
+)
+
+
+class Unfit(ValueError):
+    """The value of a parameter is not what it must be; the message follows "must be"."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a query. `read` converts one value or raises Unfit; a `repeatable` one gives a
+    tuple.
+    """
+
+    name: str
+    description: str
+    schema: dict[str, Any]
+    read: Callable[[str], Any]
+    default: Any = None
+    required: bool = False
+    repeatable: bool = False
+    example: Any = None
+
+
+# --- the grammars of values
+
+
+def _page(text: str) -> int:
+    if not _NUMBER.fullmatch(text):
+        raise Unfit("a whole number from 1")
+    return min(int(text), _LAST_PAGE)
+
+
+def _page_size(text: str) -> int:
+    if not _NUMBER.fullmatch(text) or int(text) > MAX_PAGE_SIZE:
+        raise Unfit(f"a whole number from 1 to {MAX_PAGE_SIZE}")
+    return int(text)
+
+
+_BOOLEANS = {"true": True, "1": True, "false": False, "0": False}
+
+
+def _boolean(text: str) -> bool:
+    value = _BOOLEANS.get(text.lower())
+    if value is None:
+        raise Unfit("true or false")
+    return value
+
+
+def _ordering(text: str) -> str:
+    if text.removeprefix("-") not in ORDERINGS:
+        raise Unfit(f"one of {', '.join(ORDERINGS)}, with '-' in front to turn it round")
+    return text
+
+
+def _label(text: str) -> tuple[str, str | None]:
+    key, equals, value = text.partition("=")
+    if not key:
+        raise Unfit("key or key=value")
+    return key, value if equals else None
+
+
+def _search(text: str) -> str | None:
+    if len(text) > MAX_SEARCH:
+        raise Unfit(f"at most {MAX_SEARCH} characters")
+    return text.strip() or None
+
+
+def _namespace(text: str) -> str:
+    if fault_in_name(text) is not None:
+        raise Unfit("the name of a namespace")
+    return text
+
+
+def _commit(text: str) -> str:
+    if not _COMMIT.fullmatch(text):
+        raise Unfit("a commit id: 7 to 64 digits of lower-case hexadecimal")
+    return text
+
+
+def _point(text: str) -> str:
+    if _COMMIT.fullmatch(text):
+        return text
+    # A '+' that nobody encoded arrives as a space.
+    text = text.replace(" ", "+")
+    try:
+        if _TIME.fullmatch(text):
+            datetime.fromisoformat(text)
+            return text
+    except ValueError:
+        pass
+    raise Unfit("a commit id of at least 7 digits, or an RFC 3339 time such as 2015-06-04T16:30:27.532Z")
+
+
+# --- the parameters there are
+
+PAGE = Parameter(
+    "page",
+    "Which page, from 1. A page past the end is a 404.",
+    {"type": "integer", "minimum": 1, "default": 1},
+    _page,
+    default=1,
+)
+PAGE_SIZE = Parameter(
+    "page_size",
+    "How many results a page has.",
+    {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
+    _page_size,
+    default=DEFAULT_PAGE_SIZE,
+)
+SEARCH = Parameter(
+    "search",
+    "Words to find in names, descriptions and labels.",
+    {"type": "string", "maxLength": MAX_SEARCH},
+    _search,
+    example="database",
+)
+IS_PUBLIC = Parameter(
+    "is_public", "Only public, or only private repositories.", {"type": "boolean"}, _boolean
+)
+LABEL = Parameter(
+    "label",
+    "Only repositories with this label: `key`, or `key=value`. Repeated, all must fit.",
+    {"type": "array", "items": {"type": "string", "minLength": 1}},
+    _label,
+    default=(),
+    repeatable=True,
+)
+ORDERING = Parameter(
+    "ordering",
+    "What the list is sorted by; `-` in front turns it round.",
+    {"type": "string", "enum": [sign + name for name in ORDERINGS for sign in ("", "-")]},
+    _ordering,
+)
+NAMESPACE = Parameter(
+    "namespace",
+    "Only repositories of this namespace.",
+    {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME},
+    _namespace,
+)
+AT = Parameter(
+    "at",
+    "The state at a commit (7 digits or more), or at an RFC 3339 time (of the newest commit not after it).",
+    {"type": "string", "maxLength": 64},
+    _point,
+)
+SINCE = Parameter(
+    "since",
+    "The commit after which changes are wanted: the `Catalog-Commit` of an earlier reply, or its `to`.",
+    {"type": "string", "pattern": f"^{COMMIT}$"},
+    _commit,
+    required=True,
+)
+FROM = Parameter(
+    "from",
+    "The older state: a commit id or a time, as in `at`; that before the last change if left out.",
+    {"type": "string"},
+    _point,
+)
+TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", {"type": "string"}, _point)
+
+PAGING = (PAGE, PAGE_SIZE)
+
+
+# --- reading a query
+
+
+def decode(query_string: str) -> list[tuple[str, str]]:
+    """The names and values of a query, decoded, in order. Raises Malformed for what is no UTF-8 or badly
+    encoded.
+
+    `query_string` is as WSGI gives it: bytes in Latin-1.
+    """
+    if _BAD_PERCENT.search(query_string):
+        raise Malformed("The query has a '%' that two hexadecimal digits do not follow.")
+    try:
+        return [
+            (_decode(name), _decode(value))
+            for name, _, value in (pair.partition("=") for pair in query_string.split("&") if pair)
+        ]
+    except UnicodeError:
+        raise Malformed("The query is not UTF-8 once it is decoded.") from None
+
+
+def _decode(text: str) -> str:
+    decoded = unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
+    if _CONTROL.search(decoded):
+        raise Malformed("The query has a control character in it.")
+    return decoded
+
+
+def read(query: Iterable[tuple[str, str]], known: dict[str, Parameter]) -> dict[str, Any]:
+    """The value of every known parameter, defaults filled in. Raises Malformed, naming all that is wrong."""
+    faults: list[Fault] = []
+    values: dict[str, Any] = {}
+    for name, text in query:
+        parameter = known.get(name)
+        if parameter is None:
+            faults.append(Fault(name, f"is no parameter of this call ({_possible(known)})"))
+        elif name in values and not parameter.repeatable:
+            faults.append(Fault(name, "must be given only once"))
+        else:
+            _read_one(parameter, text, values, faults)
+    for parameter in known.values():
+        if parameter.name in values:
+            continue
+        if parameter.required and not any(fault.pointer == parameter.name for fault in faults):
+            faults.append(Fault(parameter.name, "is needed"))
+        values[parameter.name] = parameter.default
+    if faults:
+        said = "; ".join(f"{fault.pointer} {fault.detail}" for fault in faults)
+        raise Malformed(f"The query is not valid: {said}.", faults)
+    return values
+
+
+def _read_one(parameter: Parameter, text: str, values: dict[str, Any], faults: list[Fault]) -> None:
+    try:
+        value = parameter.read(text)
+    except Unfit as unfit:
+        faults.append(Fault(parameter.name, f"must be {unfit}"))
+        return
+    if parameter.repeatable:
+        values[parameter.name] = (*values.get(parameter.name, ()), value)
+    else:
+        values[parameter.name] = value
+
+
+def _possible(known: dict[str, Parameter]) -> str:
+    return f"possible: {', '.join(sorted(known))}" if known else "it takes none"

@@ -1,0 +1,100 @@
+"""Image repositories: create, list, read, update, delete."""
+
+from __future__ import annotations
+
+import falcon
+
+from catalogd.catalog import Catalog, ListQuery, Written
+from catalogd.web import representations
+from catalogd.web.bodies import JSON, MERGE_PATCH, read_json
+from catalogd.web.conditions import etag, if_match
+from catalogd.web.replies import caller, send, send_nothing, send_page, send_unless_known
+from catalogd.web.requests import Request
+
+# RFC 7396 has a type of its own, and clients send the general one as well.
+_PATCH_TYPES = (MERGE_PATCH, JSON)
+
+
+class Repositories:
+    """The handlers of writes return whether anything was changed."""
+
+    def __init__(self, catalog: Catalog, public_url: str, max_body: int):
+        self._catalog = catalog
+        self._public_url = public_url
+        self._max_body = max_body
+
+    def create(self, req: Request, resp: falcon.Response, namespace: str) -> bool:
+        body = read_json(req, self._max_body)
+        written = self._catalog.create(caller(req), namespace, body)
+        document = written.document
+        resp.set_header("location", f"/v1/repositories/{representations.repo_path(document)}")
+        send(resp, representations.created(document), written.commit, etag(written.blob), status=201)
+        return written.changed
+
+    def list_namespace(self, req: Request, resp: falcon.Response, namespace: str) -> None:
+        self._list(req, resp, namespace)
+
+    def list_all(self, req: Request, resp: falcon.Response) -> None:
+        self._list(req, resp, req.parameters["namespace"])
+
+    def detail(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
+        found = self._catalog.detail(caller(req), namespace, repo_name, at=req.parameters["at"])
+        tag = etag(found.blob)
+        if not send_unless_known(req, resp, tag, found.commit):
+            send(resp, representations.detail(found.document), found.commit, tag)
+
+    def update(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
+        body = read_json(req, self._max_body)
+        return self._update(req, resp, namespace, repo_name, body, patch=False)
+
+    def patch(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
+        body = read_json(req, self._max_body, _PATCH_TYPES)
+        return self._update(req, resp, namespace, repo_name, body, patch=True)
+
+    def delete(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
+        allowed = if_match(req.env.get("HTTP_IF_MATCH"))
+        commit = self._catalog.delete(caller(req), namespace, repo_name, if_match=allowed)
+        send_nothing(resp, commit)
+        return True
+
+    def merge_tag_configs(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
+        body = read_json(req, self._max_body)
+        written = self._catalog.merge_tag_configs(caller(req), namespace, repo_name, body)
+        send_detail(resp, written)
+        return written.changed
+
+    def _list(self, req: Request, resp: falcon.Response, namespace: str | None) -> None:
+        asked = req.parameters
+        query = ListQuery(
+            namespace=namespace,
+            search=asked["search"],
+            is_public=asked["is_public"],
+            labels=asked["label"],
+            ordering=asked["ordering"],
+            at=asked["at"],
+            page=asked["page"],
+            page_size=asked["page_size"],
+        )
+        page = self._catalog.list(caller(req), query)
+        rows = [representations.row(document) for document in page.results]
+        send_page(req, resp, page, rows, self._public_url)
+
+    def _update(
+        self,
+        req: Request,
+        resp: falcon.Response,
+        namespace: str,
+        repo_name: str,
+        body: object,
+        *,
+        patch: bool,
+    ) -> bool:
+        allowed = if_match(req.env.get("HTTP_IF_MATCH"))
+        written = self._catalog.update(caller(req), namespace, repo_name, body, patch=patch, if_match=allowed)
+        send(resp, representations.updated(written.document), written.commit, etag(written.blob))
+        return written.changed
+
+
+def send_detail(resp: falcon.Response, written: Written) -> None:
+    """Replies to a write with the whole repository as it is now."""
+    send(resp, representations.detail(written.document), written.commit, etag(written.blob))

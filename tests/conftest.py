@@ -1,0 +1,79 @@
+"""What all tests share: programs of the system, and what it means that one is missing."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
+PROJECT = Path(__file__).parents[1]
+OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item, call):
+    """With CATALOGD_TEST_STRICT=1 a test that could not run has failed."""
+    report = yield
+    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} could not run: {reason}"
+    return report
+
+
+@pytest.fixture(autouse=True)
+def no_environment_of_the_caller(monkeypatch, tmp_path_factory):
+    """Neither the caller's git configuration nor their settings reach a test."""
+    home = tmp_path_factory.mktemp("home")
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
+    for name in list(os.environ):
+        if name.startswith(("GIT_", "CATALOGD_")) and name not in ("GIT_CONFIG_NOSYSTEM", "CATALOGD_TEST_STRICT"):
+            monkeypatch.delenv(name)
+    for who in ("AUTHOR", "COMMITTER"):
+        monkeypatch.setenv(f"GIT_{who}_NAME", "Hand")
+        monkeypatch.setenv(f"GIT_{who}_EMAIL", "hand@example.org")
+
+
+@pytest.fixture
+def official_images() -> Path:
+    """144 real repositories, which are beside the project and not part of it."""
+    if not OFFICIAL_IMAGES.is_file():
+        pytest.skip("official-images.jsonl.gz is not beside the project")
+    return OFFICIAL_IMAGES
+
+
+@pytest.fixture
+def program():
+    """Names the path of a system program, or skips the test by its name."""
+
+    def find(name: str) -> str:
+        found = shutil.which(name)
+        if found is None:
+            pytest.skip(f"{name} is not installed")
+        return found
+
+    return find
+
+
+@pytest.fixture
+def git():
+    """Runs git in a directory; returns its output. Raises CalledProcessError, with stderr in its message."""
+
+    def run(directory: Path, *arguments: str, check: bool = True, env: dict | None = None) -> str:
+        done = subprocess.run(
+            ["git", *arguments],
+            cwd=directory,
+            capture_output=True,
+            text=True,
+            env={**os.environ, **(env or {})},
+        )
+        if check and done.returncode:
+            raise AssertionError(f"git {' '.join(arguments)}: {done.stdout}{done.stderr}")
+        return done.stdout if check else done.stdout + done.stderr
+
+    return run

@@ -1,0 +1,187 @@
+"""What `catalogd check` finds in a catalog, and how it says it."""
+
+from __future__ import annotations
+
+import json
+import xml.etree.ElementTree as ElementTree
+from pathlib import Path
+
+import pytest
+
+from catalogd.check import Finding, check, fixed
+from catalogd.check_formats import FORMATS
+from catalogd.documents import builtin_schema, dumps
+
+PROJECT = Path(__file__).parents[1]
+WEB = {"namespace": "acme", "repo_name": "web", "description": "A web server", "tags": []}
+
+
+def found(*files, **options):
+    return list(check(files, **options))
+
+
+def file(path, document):
+    return path, document if isinstance(document, bytes) else dumps(document)
+
+
+HOSTILE = Finding(
+    "error",
+    "data/a%b,c:d\x1b[31m.json",
+    7,
+    "/x\u202e",
+    'is \x9b2J\r\n::error::forged <b>&" ]]> \udc80\x00\x7f',
+    "mend\u2028it",
+)
+
+
+def test_the_sample_catalog_of_the_project_passes():
+    paths = sorted((PROJECT / "data").rglob("*.json"))
+    assert len(paths) >= 3
+    assert found(*((path.relative_to(PROJECT).as_posix(), path.read_bytes()) for path in paths)) == []
+
+
+def test_a_document_that_fits_in_canonical_form_is_fine():
+    assert found(file("data/acme/web.json", WEB), file("namespaces/acme.json", {"namespace": "acme"})) == []
+
+
+def test_a_fault_is_found_with_its_line_pointer_and_mend():
+    (finding,) = found(
+        file("data/acme/web.json", {**WEB, "tags": [{"tag": "1", "image_id": "0" * 64}, {"tag": "2"}]})
+    )
+    assert (finding.severity, finding.path, finding.line) == ("error", "data/acme/web.json", 7)
+    assert finding.pointer == "/tags/1/image_id"
+    assert "is required" in finding.detail
+    assert finding.mend
+
+
+def test_bad_json_is_an_error_at_its_line():
+    (finding,) = found(file("data/acme/web.json", b'{\n  "namespace": "acme",\n  "namespace": "acme"\n}\n'))
+    assert (finding.severity, finding.line) == ("error", 3)
+    assert "there twice" in finding.detail
+
+
+@pytest.mark.parametrize("data", [b"", b"\xff", b"[" * 100_000, b"null", b"[]", b'{"a": NaN}'])
+def test_no_content_stops_the_check(data):
+    assert [finding.severity for finding in found(file("data/acme/web.json", data))] == ["error"]
+
+
+def test_names_that_are_not_those_of_the_path_are_errors():
+    assert [finding.pointer for finding in found(file("data/acme/api.json", WEB))] == ["/repo_name"]
+    assert [finding.line for finding in found(file("namespaces/x.json", {"namespace": "acme"}))] == [2]
+
+
+def test_another_form_is_a_warning_at_the_first_line_that_differs():
+    data = dumps(WEB).replace(b'"description": "A', b'"description":  "A')
+    (finding,) = found(file("data/acme/web.json", data))
+    assert (finding.severity, finding.line) == ("warning", 4)
+    (finding,) = found(file("data/acme/web.json", dumps(WEB)[:-1]))
+    assert (finding.severity, finding.line) == ("warning", 6)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "data/README.md",
+        "data/web.json",
+        "data/acme/web.yaml",
+        "data/acme/deep/web.json",
+        "data/acme/WEB.json",
+        "data/acme/nul.json",
+        "data/.git/web.json",
+        "data/acme/x.lock",
+        "data/acme/a\nb.json",
+        "namespaces/acme/x.json",
+        "namespaces/Acme.json",
+        "namespaces/acme",
+    ],
+)
+def test_a_file_in_no_place_for_a_document_is_an_error(path):
+    (finding,) = found((path, dumps(WEB)))
+    assert (finding.severity, finding.path) == ("error", path)
+
+
+def test_files_elsewhere_are_nobodys_business():
+    assert found(("README.md", b"x"), ("schemas/x", b"{"), (".github/data/x", b"")) == []
+
+
+def test_names_that_differ_only_in_case_or_form_clash():
+    findings = found(
+        file("data/acme/web.json", WEB), ("data/acme/Web.json", b"{}"), ("data/ACME/x.json", b"{}")
+    )
+    assert [finding.path for finding in findings if "knows no case" in finding.detail] == [
+        "data/acme/Web.json",
+        "data/ACME/x.json",
+    ]
+    findings = found(("data/caf\u00e9/x.json", b""), ("data/cafe\u0301/x.json", b""))
+    assert any("knows no case" in finding.detail for finding in findings)
+
+
+def test_a_changed_file_may_clash_with_one_that_did_not_change():
+    findings = found(file("data/acme/web.json", WEB), others=["data/acme/WEB.json", "data/acme/web.json"])
+    assert ["data/acme/WEB.json" in finding.detail for finding in findings] == [True]
+
+
+def test_the_catalogs_own_schema_is_obeyed():
+    site = {"repository": b'{"properties": {"description": {"minLength": 20}}}'}
+    (finding,) = found(file("data/acme/web.json", WEB), site=site)
+    assert (finding.pointer, finding.line) == ("/description", 4)
+
+
+def test_a_broken_schema_is_an_error_of_its_own_and_the_rest_is_checked():
+    findings = found(
+        file("data/acme/api.json", WEB), site={"repository": b"{", "namespace": builtin_schema("namespace")}
+    )
+    assert [finding.path for finding in findings] == ["schemas/repository.schema.json", "data/acme/api.json"]
+
+
+def test_fixing_gives_the_canonical_form_and_nothing_for_what_has_it_or_cannot():
+    assert fixed(json.dumps(WEB).encode()) == dumps(WEB)
+    assert fixed(dumps(WEB)) is None
+    assert fixed(b'{"a": 1, "a": 2}') is None
+    assert fixed(b"[]") is None
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_no_format_lets_a_terminal_escape_or_a_forged_line_through(name):
+    output = FORMATS[name]([HOSTILE], 1)
+    assert not any(ord(character) < 32 and character != "\n" for character in output)
+    assert not any(character in output for character in "\x7f\x9b\u202e\u2028\udc80")
+    assert not any(line.startswith("::error::forged") for line in output.split("\n"))
+    output.encode("utf-8")
+
+
+def test_the_text_has_place_detail_mend_and_a_summary():
+    finding = Finding("error", "data/acme/web.json", 4, "/description", "must be a string", "Correct it.")
+    assert FORMATS["text"]([finding], 2) == (
+        "data/acme/web.json:4: error: /description: must be a string\n"
+        "    Correct it.\n"
+        "2 files checked: 1 error, 0 warnings\n"
+    )
+    assert FORMATS["text"]([], 1) == "1 file checked: 0 errors, 0 warnings\n"
+
+
+def test_the_json_gives_the_findings_as_they_are():
+    output = json.loads(FORMATS["json"]([HOSTILE], 3))
+    assert (output["checked"], output["errors"], output["warnings"]) == (3, 1, 0)
+    assert output["findings"][0]["detail"] == HOSTILE.detail
+
+
+def test_the_commands_for_github_are_escaped():
+    command = FORMATS["github"]([HOSTILE], 1).split("\n")[0]
+    assert command.startswith(
+        "::error file=data/a%25b%2Cc%3Ad\\x1b[31m.json,line=7,title=/x\\u202e::is \\x9b2J"
+    )
+    warning = Finding("warning", "data/acme/web.json", 2, "", "is 100% wrong.", "Mend it.")
+    assert FORMATS["github"]([warning], 1).startswith(
+        "::warning file=data/acme/web.json,line=2,title=form::is 100%25 wrong. Mend it.\n"
+    )
+
+
+def test_the_xml_for_junit_is_well_formed_and_counts_the_failures():
+    warning = Finding("warning", "data/acme/web.json", 2, "", "is so", "Mend it.")
+    suite = ElementTree.fromstring(FORMATS["junit"]([HOSTILE, warning], 2))[0]
+    assert (suite.get("tests"), suite.get("failures")) == ("3", "1")
+    failed, warned, rest = suite
+    assert '<b>&" ]]>' in failed.find("failure").get("message")
+    assert warned.find("failure") is None
+    assert rest.get("name") == "2 files checked: 1 error, 1 warning"

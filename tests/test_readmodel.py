@@ -1,0 +1,803 @@
+"""The read model: what it mirrors, who sees what of it, and that its file may be lost at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import stat
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from catalogd.errors import Malformed, NotFound, Unavailable
+from catalogd.readmodel import ORDERINGS, ReadModel
+from catalogd.readmodel.documents import ListQuery
+from catalogd.readmodel.history import CHANGES_SHOWN
+
+
+@dataclass(frozen=True)
+class Change:
+    path: str
+    old: str | None
+    new: str | None
+
+
+@dataclass(frozen=True)
+class Commit:
+    id: str
+    author: str
+    email: str
+    committed_at: str
+    message: str
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True)
+class Sees:
+    everything: bool = False
+    namespaces: frozenset[str] = frozenset()
+
+
+ANYONE = Sees()
+ADMIN = Sees(everything=True)
+MEMBER = Sees(namespaces=frozenset({"acme"}))
+
+WEB = "data/acme/web.json"
+
+
+class Catalog:
+    """Commits to a read model as the store does, and keeps the blobs."""
+
+    def __init__(self, model: ReadModel):
+        self.model = model
+        self.files: dict[str, str] = {}
+        self.blobs: dict[str, bytes] = {}
+        self.reads: list[str] = []
+
+    def commit(self, files: dict[str, object], at: str | None = None) -> str:
+        """One commit of files: a JSON value, bytes as they are, or None to delete."""
+        with self.model.writing() as writer:
+            number = writer.seq + 1
+            changes = tuple(self._change(path, value) for path, value in files.items())
+            commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
+            time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
+            writer.record(
+                Commit(commit_id, "Ada", "ada@example.org", time, f"edit {number}", changes), self.read
+            )
+            for change in changes:
+                if change.new is None:
+                    writer.remove(change.path)
+                else:
+                    writer.put(change.path, change.new, self.blobs[change.new])
+            writer.mirror(commit_id)
+        return commit_id
+
+    def read(self, blob: str) -> bytes:
+        self.reads.append(blob)
+        return self.blobs[blob]
+
+    def _change(self, path: str, value: object) -> Change:
+        old = self.files.pop(path, None)
+        if value is None:
+            return Change(path, old, None)
+        data = value if isinstance(value, bytes) else json.dumps(value).encode()
+        new = hashlib.sha1(data).hexdigest()
+        self.blobs[new], self.files[path] = data, new
+        return Change(path, old, new)
+
+
+def document(name: str = "acme/web", **fields: object) -> dict[str, object]:
+    namespace, repo_name = name.split("/")
+    return {"namespace": namespace, "repo_name": repo_name, **fields}
+
+
+def path_of(name: str) -> str:
+    return f"data/{name}.json"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "readmodel.db"
+
+
+@pytest.fixture
+def model(file: Path) -> Iterator[ReadModel]:
+    model = ReadModel(file)
+    yield model
+    model.close()
+
+
+@pytest.fixture
+def catalog(model: ReadModel) -> Catalog:
+    return Catalog(model)
+
+
+def listed(model: ReadModel, sees: Sees = ANYONE, **query: object) -> list[str]:
+    """The names in a list, as namespace/repo_name; the count is checked against them."""
+    asked = {"namespace": None, "search": None, "is_public": None, "labels": (), "ordering": None} | query
+    count, rows, _ = model.list(**asked, visibility=sees, page=1, page_size=1000)
+    assert count == len(rows)
+    return [f"{row['namespace']}/{row['repo_name']}" for row in rows]
+
+
+def actions(model: ReadModel, path: str = WEB, floor: int = 0) -> list[str]:
+    return [entry.action for entry in model.history(path, floor, 1, 100).rows]
+
+
+# -- documents
+
+
+def test_a_new_read_model_is_empty_and_mirrors_nothing(model: ReadModel) -> None:
+    assert model.mirrored() is None
+    assert model.get("acme", "web") is None
+    assert model.list(None, None, None, (), None, ADMIN, 1, 20) == (0, [], None)
+    assert model.stats() == (None, 0, 0, 0)
+
+
+def test_a_document_is_shown_complete_and_without_its_tags(catalog: Catalog, model: ReadModel) -> None:
+    tag = {"tag": "latest", "image_id": "a" * 64}
+    commit = catalog.commit({WEB: document(description="A web server", tags=[tag])})
+    row = model.get("acme", "web")
+    assert row is not None
+    assert (row.document["description"], row.document["download"], row.document["labels"]) == (
+        "A web server",
+        0,
+        {},
+    )
+    assert "tags" not in row.document
+    assert (row.blob, row.commit) == (catalog.files[WEB], commit)
+    assert model.tags("acme", "web") == ([tag], True, row.blob, commit)
+
+
+def test_without_times_of_its_own_a_document_shows_those_of_its_commits(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    catalog.commit({WEB: document()}, at="2024-01-01T00:00:00.000Z")
+    catalog.commit({path_of("acme/db"): document("acme/db")}, at="2024-01-02T00:00:00.000Z")
+    catalog.commit({WEB: document(description="new")}, at="2024-01-03T00:00:00.000Z")
+    row = model.get("acme", "web")
+    assert row is not None
+    assert row.document["created_at"] == "2024-01-01T00:00:00.000Z"
+    assert row.document["updated_at"] == "2024-01-03T00:00:00.000Z"
+
+
+def test_a_removed_document_is_gone_from_every_query(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document(description="nginx", labels={"tier": "front"})})
+    catalog.commit({WEB: None})
+    assert model.get("acme", "web") is None
+    assert model.tags("acme", "web") is None
+    assert (
+        listed(model, search="nginx") == listed(model, labels=(("tier", None),)) == listed(model, ADMIN) == []
+    )
+
+
+def test_what_may_not_be_seen_does_not_exist(catalog: Catalog, model: ReadModel) -> None:
+    names = {"acme/open": True, "acme/secret": False, "other/open": True, "other/secret": False}
+    catalog.commit({path_of(name): document(name, is_public=public) for name, public in names.items()})
+    assert listed(model) == ["acme/open", "other/open"]
+    assert listed(model, MEMBER) == ["acme/open", "acme/secret", "other/open"]
+    assert listed(model, ADMIN) == sorted(names)
+    assert listed(model, namespace="acme") == listed(model, namespace="acme", search="open") == ["acme/open"]
+    assert listed(model, MEMBER, namespace="acme", is_public=False) == ["acme/secret"]
+    assert listed(model, search="secret") == []
+    assert listed(model, MEMBER, search="secret") == ["acme/secret"]
+
+
+def test_an_ordering_is_turned_round_as_a_whole_but_missing_times_stay_last(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    pushed = {"a/two": "2024-02-01", "b/one": "2024-01-01", "a/never": None, "c/two": "2024-02-01"}
+    catalog.commit({path_of(name): document(name, pushed_at=time) for name, time in pushed.items()})
+    assert listed(model, ordering="pushed_at") == ["b/one", "a/two", "c/two", "a/never"]
+    assert listed(model, ordering="-pushed_at") == ["c/two", "a/two", "b/one", "a/never"]
+    assert listed(model, ordering="-repo_name") == ["c/two", "b/one", "a/two", "a/never"]
+
+
+@pytest.mark.parametrize("ordering", [sign + name for name in ORDERINGS for sign in ("", "-")])
+def test_pages_put_together_are_the_whole_list(catalog: Catalog, model: ReadModel, ordering: str) -> None:
+    names = [f"n{number % 3}/r{number}" for number in range(20)]
+    catalog.commit({path_of(name): document(name, download=number % 2) for number, name in enumerate(names)})
+    pages = [model.list(None, None, None, (), ordering, ANYONE, page, 7) for page in (1, 2, 3, 4, 10**30)]
+    rows = [row["repo_name"] for page in pages for row in page.rows]
+    assert [len(page.rows) for page in pages] == [7, 7, 6, 0, 0]
+    assert len(set(rows)) == 20
+    assert {page.count for page in pages} == {20}
+
+
+@pytest.mark.parametrize("namespace", [None, "acme"])
+@pytest.mark.parametrize("ordering", [sign + name for name in ORDERINGS for sign in ("", "-")])
+def test_every_ordering_is_read_from_an_index(
+    model: ReadModel, file: Path, namespace: str | None, ordering: str
+) -> None:
+    query = ListQuery(namespace, None, None, (), ANYONE)
+    with sqlite3.connect(file) as connection:
+        steps = connection.execute(
+            f"EXPLAIN QUERY PLAN {query.page(ordering)}", {**query.parameters, "limit": 20, "offset": 0}
+        )
+        plan = " ".join(step[3] for step in steps)
+    assert "COVERING INDEX" in plan
+    assert "TEMP B-TREE" not in plan
+
+
+def test_a_list_is_not_ordered_by_what_it_does_not_know(model: ReadModel) -> None:
+    with pytest.raises(ValueError, match="upload"):
+        listed(model, ordering="upload")
+
+
+def test_labels_filter_by_key_and_by_value_and_follow_edits(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document(labels={"tier": "front", "team": "a"})})
+    catalog.commit({path_of("acme/db"): document("acme/db", labels={"tier": "back", "team": "a"})})
+    assert listed(model, labels=(("tier", None),)) == ["acme/db", "acme/web"]
+    assert listed(model, labels=(("tier", "front"), ("team", "a"))) == ["acme/web"]
+    catalog.commit({WEB: document(labels={"tier": "back"})})
+    assert listed(model, labels=(("tier", "back"),)) == ["acme/db", "acme/web"]
+    assert listed(model, labels=(("team", None),)) == ["acme/db"]
+
+
+# -- search
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("open-liberty", ["acme/open-liberty"]),
+        ("open-lib", ["acme/open-liberty"]),
+        ("LIBERTY", ["acme/open-liberty", "acme/web"]),
+        ("serv fast", ["acme/web"]),
+        ("fast liberty-open", []),
+        ("镜像", ["acme/web"]),
+        ("镜像 liberty", ["acme/web"]),
+        ("像镜", []),
+        ("cafe", ["acme/web"]),
+        ('"fast" OR*', []),
+        ("--", []),
+    ],
+)
+def test_a_search_finds_documents_with_all_words_or_their_beginnings(
+    catalog: Catalog, model: ReadModel, text: str, found: list[str]
+) -> None:
+    catalog.commit({path_of("acme/open-liberty"): document("acme/open-liberty")})
+    catalog.commit(
+        {WEB: document(description="A fast server, like liberty", full_description="官方镜像仓库 Café")}
+    )
+    assert listed(model, search=text) == found
+
+
+def test_a_search_ranks_the_name_above_the_description_above_the_rest(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    fields = {"a/one": {"full_description": "redis"}, "a/two": {"description": "redis"}, "a/redis": {}}
+    catalog.commit({path_of(name): document(name, **texts) for name, texts in fields.items()})
+    assert listed(model, search="redis") == ["a/redis", "a/two", "a/one"]
+    assert listed(model, search="redis", ordering="repo_name") == ["a/one", "a/redis", "a/two"]
+
+
+def test_a_blank_search_is_none(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    assert listed(model, search=" \t\0") == ["acme/web"]
+
+
+def test_an_edit_changes_what_a_search_finds(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document(description="before 旧")})
+    catalog.commit({WEB: document(description="after 新")})
+    assert listed(model, search="before") == listed(model, search="旧") == []
+    assert listed(model, search="after") == listed(model, search="新") == ["acme/web"]
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
+@given(text=st.text(st.characters(codec=None)) | st.text(alphabet='a"*^:(){}+-. \0\ud800NEAROT'))
+def test_no_search_text_is_an_error(model: ReadModel, text: str) -> None:
+    model.list(None, text, None, (), None, ANYONE, 1, 20)
+
+
+# -- what cannot be shown
+
+
+@pytest.mark.parametrize(
+    ("content", "detail"),
+    [
+        (b"{", "JSON"),
+        (b'{"a": 1, "a": 2}', "twice"),
+        ([], "must be a JSON object"),
+        (document("acme/other"), '"repo_name" must be "web"'),
+        ({}, '"namespace" must be "acme"'),
+        (document(download=True), '"download" must be a whole number'),
+        (document(download=-1), '"download" must be a whole number'),
+        (document(description=None), '"description" must be a string'),
+        (document(labels={"a": 1}), '"labels" must be an object of strings'),
+        (document(tags=[{}]), '"tags" must be a list'),
+        (document(is_public=1), '"is_public" must be true or false'),
+    ],
+)
+def test_a_document_that_cannot_be_shown_is_absent_and_reported(
+    catalog: Catalog, model: ReadModel, content: object, detail: str
+) -> None:
+    catalog.commit({WEB: document(description="good")})
+    catalog.commit({WEB: content})
+    assert model.get("acme", "web") is None
+    assert listed(model, ADMIN, search="good") == []
+    (fault,) = model.faults()
+    assert (fault.path, model.stats().faults) == (WEB, 1)
+    assert detail in fault.detail
+    assert model.visible_from(WEB) is None
+    catalog.commit({WEB: document()})
+    assert model.faults() == []
+    assert listed(model) == ["acme/web"]
+
+
+def test_a_file_with_no_valid_name_is_a_fault_and_other_files_are_none(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    files = {"data/Acme/web.json": {}, "data/acme/README.md": b"hello", "schemas/repository.schema.json": {}}
+    catalog.commit(files)
+    assert [fault.path for fault in model.faults()] == ["data/Acme/web.json"]
+    catalog.commit(dict.fromkeys(files))
+    assert model.faults() == []
+
+
+def test_a_path_that_is_not_utf_8_is_recorded(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({"data/\udcff/x.json": b"\xff", WEB: document()})
+    assert listed(model) == ["acme/web"]
+    assert len(model.faults()) == 1
+
+
+# -- history
+
+
+def test_history_names_the_action_and_the_fields_newest_first(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(description="new", labels={"a/b": "c"})})
+    catalog.commit({WEB: None})
+    last = catalog.commit({WEB: document()})
+    count, rows, commit = model.history(WEB, 0, 1, 3)
+    assert (count, commit) == (4, last)
+    assert [(row.action, row.fields) for row in rows] == [
+        ("restored", [""]),
+        ("deleted", [""]),
+        ("updated", ["/description", "/labels/a~1b"]),
+    ]
+    assert (rows[0].author, rows[0].message, rows[0].old) == ("Ada", "edit 4", None)
+    assert model.history(WEB, 0, 2, 3).rows[0].action == "created"
+    assert model.history("data/acme/none.json", 0, 1, 3).count == 0
+
+
+def test_each_version_in_a_chain_of_edits_is_read_once(catalog: Catalog) -> None:
+    for number in range(10):
+        catalog.commit({WEB: document(download=number)})
+    assert len(catalog.reads) == len(set(catalog.reads)) == 10
+
+
+def test_documents_that_the_caller_has_parsed_are_not_read(model: ReadModel) -> None:
+    change = Change(WEB, None, "b" * 40)
+    with model.writing() as writer:
+        writer.record(
+            Commit("c" * 40, "Ada", "", "", "", (change,)), pytest.fail, {"b" * 40: document(is_public=False)}
+        )
+        writer.put(WEB, "b" * 40, b"", document=document(is_public=False))
+        writer.mirror("c" * 40)
+    assert listed(model, ADMIN) == ["acme/web"]
+    assert model.visible_from(WEB) is None
+
+
+def test_the_public_sees_only_what_came_after_the_last_private_time(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    for number, public in enumerate((False, True, True, False)):
+        catalog.commit({WEB: document(is_public=public, download=number)})
+    assert model.visible_from(WEB) is None
+    assert model.commits(ANYONE, 1, 20).count == 0
+    catalog.commit({WEB: document(is_public=True)})
+    catalog.commit({WEB: document(is_public=True, description="seen")})
+    assert model.visible_from(WEB) == 5
+    assert actions(model, floor=5) == ["updated", "created"]
+    oldest = model.history(WEB, 5, 1, 20).rows[-1]
+    assert (oldest.fields, oldest.old, oldest.commit) == ([""], None, model.commits(ANYONE, 2, 1).rows[0].id)
+    assert [[change.action for change in row.changes] for row in model.commits(ANYONE, 1, 20).rows] == [
+        ["updated"],
+        ["created"],
+    ]
+    assert model.commits(MEMBER, 1, 20).count == 6
+    assert [row.changes[0].action for row in model.commits(MEMBER, 1, 20).rows] == ["updated"] * 5 + [
+        "created"
+    ]
+
+
+def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: ReadModel) -> None:
+    db = path_of("acme/db")
+    catalog.commit({WEB: document(), db: document("acme/db", is_public=False)})
+    catalog.commit({WEB: None, db: None})
+    assert (model.visible_from(WEB), model.visible_from(db)) == (1, None)
+    catalog.commit({WEB: document(), db: document("acme/db")})
+    assert (model.visible_from(WEB), model.visible_from(db)) == (1, 3)
+    (newest, deletion, _) = model.commits(ANYONE, 1, 20).rows
+    assert [change.action for change in newest.changes] == ["restored", "created"]
+    assert [(change.path, change.action) for change in deletion.changes] == [(WEB, "deleted")]
+    assert (newest.complete, deletion.complete) == (True, False)
+
+
+def test_changes_outside_of_documents_are_for_those_who_see_everything(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    catalog.commit({"namespaces/acme.json": {"owners": ["ada"]}})
+    catalog.commit({"namespaces/acme.json": {"owners": []}, WEB: document()})
+    catalog.commit({})
+    assert model.commits(ANYONE, 1, 20).count == model.commits(MEMBER, 1, 20).count == 1
+    newest, oldest = model.commits(ADMIN, 1, 20).rows
+    assert [(change.namespace, change.repo_name, change.fields) for change in newest.changes] == [
+        ("acme", None, ["/owners"]),
+        ("acme", "web", [""]),
+    ]
+    assert (oldest.seq, newest.complete, model.commits(MEMBER, 1, 20).rows[0].complete) == (1, True, False)
+    assert model.commit(1, MEMBER) is None
+    assert model.commit(9, ADMIN) is None
+
+
+def test_a_commit_in_a_list_shows_the_first_of_its_many_changes(catalog: Catalog, model: ReadModel) -> None:
+    names = [f"acme/r{number:03d}" for number in range(CHANGES_SHOWN + 5)]
+    catalog.commit({path_of(name): document(name, is_public=name != "acme/r000") for name in names})
+    entry = model.commits(ANYONE, 1, 20).rows[0]
+    assert (len(entry.changes), entry.changes[0].repo_name, entry.complete) == (CHANGES_SHOWN, "r001", False)
+    count, rows, _ = model.changes_of(1, ANYONE, 2, CHANGES_SHOWN)
+    assert (count, len(rows)) == (CHANGES_SHOWN + 4, 4)
+    assert model.changes_of(1, MEMBER, 1, 1).count == CHANGES_SHOWN + 5
+
+
+_STEPS = st.lists(
+    st.tuples(st.sampled_from(["acme/web", "acme/db", "other/web"]), st.sampled_from([True, False, None]))
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(steps=_STEPS)
+def test_what_commits_shows_is_what_the_definition_says(
+    tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, bool | None]]
+) -> None:
+    model = ReadModel(tmp_path_factory.mktemp("model") / "readmodel.db")
+    catalog = Catalog(model)
+    done: list[tuple[str, bool | None]] = []
+    for name, public in steps:
+        if public is None and path_of(name) not in catalog.files:
+            continue
+        content = None if public is None else document(name, is_public=public, download=len(done))
+        catalog.commit({path_of(name): content})
+        done.append((name, public))
+    for sees in (ANYONE, MEMBER, ADMIN):
+        expected = [seq for seq in range(len(done), 0, -1) if _may_see(done, seq, sees)]
+        count, rows, _ = model.commits(sees, 1, 1000)
+        assert ([row.seq for row in rows], count) == (expected, len(expected))
+        paged = [model.commits(sees, page, 1).rows[0].seq for page in range(1, count + 1)]
+        assert paged == expected
+    model.close()
+
+
+def _may_see(done: list[tuple[str, bool | None]], seq: int, sees: Sees) -> bool:
+    """By the definition: never private from this change on. A deletion does not tell; what was there before does."""
+    name = done[seq - 1][0]
+    if sees.everything or name.split("/")[0] in sees.namespaces:
+        return True
+    before = [public for other, public in done[: seq - 1] if other == name and public is not None]
+    since = [public for other, public in done[seq - 1 :] if other == name]
+    return all(public is not False for public in [*(before[-1:] if since[0] is None else []), *since])
+
+
+# -- points in history
+
+
+def test_a_commit_is_found_by_the_beginning_of_its_id(catalog: Catalog, model: ReadModel) -> None:
+    commit = catalog.commit({WEB: document()})
+    assert model.resolve(commit) == model.resolve(commit[:7].upper()) == (1, commit)
+    with pytest.raises(NotFound):
+        model.resolve("0" * 40)
+    for prefix in (commit[:6], "HEAD", "main~1", commit + "0" * 40, "", "1234567\n"):
+        with pytest.raises(Malformed):
+            model.resolve(prefix)
+
+
+def test_an_ambiguous_beginning_is_refused(model: ReadModel) -> None:
+    with model.writing() as writer:
+        for end in "ab":
+            writer.record(Commit("1234567" + end * 33, "", "", "", "", ()), pytest.fail)
+    with pytest.raises(Malformed, match="More than one"):
+        model.resolve("1234567")
+    assert model.resolve("1234567b").seq == 2
+
+
+def test_a_time_means_the_newest_commit_not_after_it_also_when_clocks_jumped(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    for day in ("01", "09", "03", "05", "04"):
+        catalog.commit({WEB: document(description=day)}, at=f"2024-01-{day}T00:00:00.000Z")
+
+    def seq(day: str) -> int | None:
+        found = model.at_time(f"2024-01-{day}T12:00:00.000Z")
+        return None if found is None else found.seq
+
+    assert model.at_time("2023-12-31T23:59:59.999Z") is None
+    assert [seq(day) for day in ("01", "02", "03", "04", "05", "30")] == [1, 1, 3, 5, 5, 5]
+
+
+def test_the_state_of_a_file_is_known_for_every_commit(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({})
+    catalog.commit({WEB: document()})
+    first = catalog.files[WEB]
+    catalog.commit({WEB: document(description="new")})
+    second = catalog.files[WEB]
+    catalog.commit({WEB: None})
+    assert [model.state_at(seq, WEB) for seq in range(1, 6)] == [None, first, second, None, None]
+
+
+def test_a_list_in_the_past_has_what_was_readable_then_and_is_now(catalog: Catalog, model: ReadModel) -> None:
+    public_at_1 = {
+        "acme/both": True,
+        "acme/only-then": True,
+        "acme/only-now": False,
+        "acme/gone": True,
+        "b/same": True,
+    }
+    catalog.commit({path_of(name): document(name, is_public=public) for name, public in public_at_1.items()})
+    then = dict(catalog.files)
+    catalog.commit(
+        {
+            path_of("acme/both"): document("acme/both", description="new"),
+            path_of("acme/only-then"): document("acme/only-then", is_public=False),
+            path_of("acme/only-now"): document("acme/only-now"),
+            path_of("acme/gone"): None,
+            path_of("acme/later"): document("acme/later"),
+        }
+    )
+    count, rows, _ = model.paths_at(1, None, ANYONE, 1, 20)
+    assert (count, rows) == (
+        3,
+        [(path_of(name), then[path_of(name)]) for name in ("acme/both", "acme/gone", "b/same")],
+    )
+    assert model.paths_at(1, "acme", ANYONE, 1, 20).count == 2
+    assert [row[0] for row in model.paths_at(1, "acme", MEMBER, 2, 3).rows] == [path_of("acme/only-then")]
+    assert model.paths_at(1, None, ADMIN, 1, 20).count == 5
+    assert model.paths_at(2, None, ANYONE, 1, 20).count == 4
+
+
+def test_net_changes_leave_out_what_came_back_to_what_it_was(catalog: Catalog, model: ReadModel) -> None:
+    db = path_of("acme/db")
+    catalog.commit({WEB: document(), db: document("acme/db")})
+    before = dict(catalog.files)
+    catalog.commit({WEB: document(description="x"), db: document("acme/db", description="x")})
+    catalog.commit({WEB: document(is_public=False), db: document("acme/db")})
+    after = dict(catalog.files)
+    assert model.net_changes(1, 3) == [(WEB, before[WEB], after[WEB], True, False)]
+    assert model.net_changes(3, 1) == [(WEB, after[WEB], before[WEB], False, True)]
+    assert [(change.path, change.old) for change in model.net_changes(0, 1)] == [(db, None), (WEB, None)]
+    assert model.net_changes(2, 2) == []
+
+
+def test_blame_names_the_newest_commit_of_each_field_since_the_document_came_back(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(description="before the deletion")})
+    catalog.commit({WEB: None})
+    assert model.blame(WEB) == {}
+    restored = catalog.commit({WEB: document()})
+    described = catalog.commit({WEB: document(description="a", logo="l.png")})
+    drawn = catalog.commit({WEB: document(description="a", logo="m.png")})
+    blame = model.blame(WEB)
+    assert {pointer: by.commit for pointer, by in blame.items()} == {
+        "": restored,
+        "/description": described,
+        "/logo": drawn,
+    }
+    assert blame[""].author == "Ada"
+    assert {pointer: by.commit for pointer, by in model.blame(WEB, 5).items()} == {
+        "": described,
+        "/logo": drawn,
+    }
+    assert model.blame("data/acme/none.json") == {}
+
+
+# -- writing
+
+
+def test_a_failed_write_leaves_nothing(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    with pytest.raises(RuntimeError), model.writing() as writer:
+        writer.remove(WEB)
+        writer.clear()
+        raise RuntimeError
+    assert listed(model, search="web") == ["acme/web"]
+    with model.writing() as writer:
+        assert (writer.seq, writer.mirrored) == (1, model.mirrored())
+
+
+def test_only_the_newest_recorded_commit_can_be_mirrored(model: ReadModel) -> None:
+    with pytest.raises(ValueError, match="newest"), model.writing() as writer:
+        writer.mirror("0" * 40)
+
+
+def test_a_load_puts_what_single_writes_put(catalog: Catalog, model: ReadModel, tmp_path: Path) -> None:
+    names = [f"n{number % 4}/r{number}" for number in range(50)]
+    files = {path_of(name): document(name, description=f"about {name}", labels={"a": "b"}) for name in names}
+    catalog.commit({WEB: document(description="not in the load"), path_of("acme/bad"): b"{"})
+    catalog.commit({**files, WEB: None})
+    with model.writing() as writer:
+        writer.load((path, blob, catalog.blobs[blob]) for path, blob in catalog.files.items())
+    other = ReadModel(tmp_path / "other.db")
+    one_by_one = Catalog(other)
+    one_by_one.commit({WEB: document(description="not in the load"), path_of("acme/bad"): b"{"})
+    one_by_one.commit({**files, WEB: None})
+    for query in (
+        {},
+        {"search": "about"},
+        {"search": "load"},
+        {"labels": (("a", "b"),)},
+        {"ordering": "-download"},
+    ):
+        assert listed(model, **query) == listed(other, **query)
+    assert model.get("n1", "r1") == other.get("n1", "r1")
+    assert model.faults() == other.faults()
+    other.close()
+
+
+def test_clear_forgets_history_too(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document(description="old")})
+    with model.writing() as writer:
+        writer.clear()
+        assert writer.seq == 0
+    assert model.stats() == (None, 0, 0, 0)
+    catalog.files.clear()
+    catalog.commit({WEB: document()})
+    assert (actions(model), listed(model, search="old")) == (["created"], [])
+
+
+# -- the file
+
+
+def test_the_file_is_for_its_owner_alone(catalog: Catalog, file: Path) -> None:
+    catalog.commit({WEB: document()})
+    files = list(file.parent.glob("readmodel.db*"))
+    assert len(files) == 3
+    assert {stat.S_IMODE(found.stat().st_mode) for found in files} == {0o600}
+
+
+def test_readers_see_the_state_before_while_a_write_is_under_way(catalog: Catalog, model: ReadModel) -> None:
+    first = catalog.commit({WEB: document()})
+    with model.writing() as writer:
+        writer.remove(WEB)
+        assert listed(model) == ["acme/web"]
+        assert model.mirrored() == first
+    assert listed(model) == []
+
+
+def test_several_read_models_share_a_file(catalog: Catalog, model: ReadModel, file: Path) -> None:
+    other = ReadModel(file)
+    commit = catalog.commit({WEB: document()})
+    assert (other.mirrored(), listed(other)) == (commit, ["acme/web"])
+    with other.writing() as writer:
+        assert (writer.mirrored, writer.seq) == (commit, 1)
+        writer.remove(WEB)
+    assert listed(model) == []
+    other.close()
+
+
+def test_a_read_model_survives_its_process(catalog: Catalog, model: ReadModel, file: Path) -> None:
+    commit = catalog.commit({WEB: document()})
+    model.close()
+    other = ReadModel(file)
+    assert (other.mirrored(), listed(other)) == (commit, ["acme/web"])
+    other.close()
+
+
+def test_rows_and_commit_are_of_one_state_under_a_writer(catalog: Catalog, model: ReadModel) -> None:
+    commits = {catalog.commit({WEB: document(download=0)}): 0}
+    seen: list[tuple[str | None, object]] = []
+    stop = threading.Event()
+
+    def read() -> None:
+        while not stop.is_set():
+            row = model.get("acme", "web")
+            page = model.list(None, None, None, (), "-download", ANYONE, 1, 20)
+            assert row is not None
+            seen.extend([(row.commit, row.document["download"]), (page.commit, page.rows[0]["download"])])
+
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    for number in range(1, 100):
+        commits[catalog.commit({WEB: document(download=number)})] = number
+    stop.set()
+    for reader in readers:
+        reader.join()
+    assert all(commits[commit] == download for commit, download in seen if commit is not None)
+    assert seen
+
+
+@pytest.mark.parametrize("content", [b"no database at all" * 500, b"SQLite format 3\0" + b"\xff" * 8000])
+def test_a_file_that_is_no_database_is_replaced_by_an_empty_one(
+    file: Path, content: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_bytes(content)
+    model = ReadModel(file)
+    assert model.mirrored() is None
+    assert "deleting it" in caplog.text
+    Catalog(model).commit({WEB: document()})
+    assert listed(model) == ["acme/web"]
+    model.close()
+
+
+@pytest.mark.parametrize("statement", ["PRAGMA user_version = 99", "PRAGMA application_id = 1"])
+def test_a_file_of_another_format_is_replaced_by_an_empty_one(
+    catalog: Catalog, model: ReadModel, file: Path, statement: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    catalog.commit({WEB: document()})
+    model.close()
+    with sqlite3.connect(file) as connection:
+        connection.execute(statement)
+    connection.close()
+    model = ReadModel(file)
+    assert model.stats() == (None, 0, 0, 0)
+    assert "has format" in caplog.text
+    model.close()
+
+
+def test_damage_that_shows_later_ends_in_an_empty_read_model(
+    catalog: Catalog, model: ReadModel, file: Path
+) -> None:
+    for number in range(200):
+        catalog.commit({path_of(f"acme/r{number}"): document(f"acme/r{number}", full_description="x" * 500)})
+    model.close()
+    with file.open("r+b") as damaged:
+        damaged.seek(40 * 4096)
+        damaged.write(b"\xee" * (file.stat().st_size - 40 * 4096))
+    model = ReadModel(file)
+    with pytest.raises(Unavailable):
+        for number in range(200):
+            model.get("acme", f"r{number}")
+    assert model.mirrored() is None
+    Catalog(model).commit({WEB: document()})
+    assert listed(model, search="web") == ["acme/web"]
+    model.close()
+
+
+def test_a_writer_leaves_a_file_that_another_process_has_replaced(
+    catalog: Catalog, model: ReadModel, file: Path
+) -> None:
+    catalog.commit({WEB: document()})
+    for found in file.parent.glob("readmodel.db*"):
+        found.unlink()
+    other = ReadModel(file)
+    with model.writing() as writer:
+        assert (writer.mirrored, writer.seq) == (None, 0)
+    catalog.files.clear()
+    commit = catalog.commit({WEB: document()})
+    assert model.mirrored() == other.mirrored() == commit
+    model.close()
+    assert listed(other) == ["acme/web"]
+    other.close()
+
+
+def test_more_readers_than_are_kept_leave_no_open_files(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    barrier = threading.Barrier(30)
+
+    def read() -> None:
+        barrier.wait()
+        for _ in range(20):
+            assert model.get("acme", "web") is not None
+
+    threads = [threading.Thread(target=read) for _ in range(30)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    model.close()
+    held = [
+        os.readlink(f"/proc/self/fd/{fd}")
+        for fd in os.listdir("/proc/self/fd")
+        if os.path.exists(f"/proc/self/fd/{fd}")
+    ]
+    assert not [name for name in held if "readmodel.db" in name]

@@ -1,0 +1,131 @@
+"""History, commits and changes over HTTP."""
+
+from __future__ import annotations
+
+from conftest import Site
+
+
+def commit_of(reply) -> str:
+    return reply.headers["catalog-commit"]
+
+
+def two_versions(site: Site, path: str) -> tuple[str, str]:
+    first = commit_of(site.create(path, description="one"))
+    return first, commit_of(site.client.simulate_put(f"/v1/repositories/{path}", json={"description": "two"}))
+
+
+def test_the_history_tells_what_happened_newest_first(site: Site) -> None:
+    first, second = two_versions(site, "history/one")
+    reply = site.client.simulate_get("/v1/repositories/history/one/history", params={"page_size": "1"})
+    assert reply.json["count"] == 2
+    assert reply.json["next"].endswith("/v1/repositories/history/one/history?page_size=1&page=2")
+    entry = reply.json["results"][0]
+    assert list(entry) == ["commit", "author", "committed_at", "message", "action", "fields"]
+    assert (entry["commit"], entry["action"], entry["author"]) == (second, "updated", "alice")
+    assert "/description" in entry["fields"]
+    assert first != second
+
+
+def test_two_states_are_compared_field_by_field(site: Site) -> None:
+    first, second = two_versions(site, "diff/one")
+    reply = site.client.simulate_get("/v1/repositories/diff/one/diff", params={"from": first, "to": second})
+    assert {"pointer": "/description", "before": "one", "after": "two"} in reply.json
+    assert commit_of(reply)
+
+
+def test_a_field_that_is_not_there_is_left_out_of_its_side(site: Site) -> None:
+    first = commit_of(site.create("diff/labels"))
+    site.client.simulate_put("/v1/repositories/diff/labels", json={"labels": {"a": "1"}})
+    reply = site.client.simulate_get("/v1/repositories/diff/labels/diff", params={"from": first})
+    assert {"pointer": "/labels/a", "after": "1"} in reply.json
+
+
+def test_two_states_are_compared_as_text_if_asked(site: Site) -> None:
+    first, second = two_versions(site, "diff/text")
+    reply = site.client.simulate_get(
+        "/v1/repositories/diff/text/diff",
+        params={"from": first, "to": second},
+        headers={"Accept": "text/x-diff"},
+    )
+    assert reply.headers["content-type"] == "text/x-diff; charset=utf-8"
+    assert '-  "description": "one",' in reply.text
+    assert '+  "description": "two",' in reply.text
+
+
+def test_blame_names_the_last_change_of_each_field(site: Site) -> None:
+    first, second = two_versions(site, "blame/one")
+    fields = site.client.simulate_get("/v1/repositories/blame/one/blame").json
+    assert fields["/description"]["commit"] == second
+    assert fields["/created_at"]["commit"] == first
+    assert list(fields["/description"]) == ["commit", "author", "committed_at"]
+
+
+def test_a_rollback_restores_also_what_was_deleted(site: Site) -> None:
+    first, _ = two_versions(site, "rollback/one")
+    path = "/v1/repositories/rollback/one"
+    back = site.client.simulate_post(f"{path}/rollback", json={"commit": first})
+    assert (back.status_code, back.json["description"]) == (200, "one")
+    assert back.headers["etag"] == site.client.simulate_get(path).headers["etag"]
+    site.client.simulate_delete(path)
+    assert site.client.simulate_post(f"{path}/rollback", json={"commit": first}).status_code == 200
+    assert site.client.simulate_get(path).json["description"] == "one"
+
+
+def test_a_rollback_takes_one_member_and_no_other(site: Site) -> None:
+    two_versions(site, "rollback/body")
+    for body in ({}, [], {"commit": "0" * 40, "force/d": True}, {"commit": 5}):
+        reply = site.client.simulate_post("/v1/repositories/rollback/body/rollback", json=body)
+        assert reply.status_code == 422, reply.text
+    assert site.client.simulate_post(
+        "/v1/repositories/rollback/body/rollback", json={"commit": "0" * 40, "force/d": 1}
+    ).json["errors"] == [{"pointer": "/force~1d", "detail": "is not known; only commit is"}]
+
+
+def test_a_rollback_meets_the_version_it_names_or_fails(site: Site) -> None:
+    first, _ = two_versions(site, "rollback/match")
+    reply = site.client.simulate_post(
+        "/v1/repositories/rollback/match/rollback", json={"commit": first}, headers={"If-Match": '"0000"'}
+    )
+    assert reply.status_code == 412
+
+
+def test_commits_are_listed_and_read(site: Site) -> None:
+    _, second = two_versions(site, "commits/one")
+    listed = site.client.simulate_get("/v1/commits", params={"page_size": "1"}).json["results"][0]
+    assert list(listed) == ["commit", "author", "committed_at", "message", "changes"]
+    assert listed["commit"] == second
+    assert listed["changes"] == [{"namespace": "commits", "repo_name": "one", "action": "updated"}]
+    one = site.client.simulate_get(f"/v1/commits/{second[:12]}")
+    assert list(one.json) == ["commit", "author", "committed_at", "message", "count", "changes"]
+    assert {"pointer": "/description", "before": "one", "after": "two"} in one.json["changes"][0]["fields"]
+    assert site.client.simulate_get("/v1/commits/" + "0" * 40).status_code == 404
+
+
+def test_a_commit_is_undone_once(site: Site) -> None:
+    _, second = two_versions(site, "revert/one")
+    reply = site.client.simulate_post(f"/v1/commits/{second}/revert")
+    assert (reply.status_code, commit_of(reply)) == (201, reply.json["commit"])
+    assert reply.headers["location"] == f"/v1/commits/{reply.json['commit']}"
+    assert site.client.simulate_get("/v1/repositories/revert/one").json["description"] == "one"
+    assert site.client.simulate_post(f"/v1/commits/{second}/revert", json={}).status_code == 409
+    assert site.client.simulate_post(f"/v1/commits/{second}/revert", json={"a": 1}).status_code == 422
+
+
+def test_the_feed_tells_what_changed_since(site: Site) -> None:
+    start = commit_of(site.create("feed/one"))
+    site.create("feed/two")
+    site.client.simulate_delete("/v1/repositories/feed/one")
+    feed = site.client.simulate_get("/v1/changes", params={"since": start})
+    assert list(feed.json) == ["from", "to", "results"]
+    assert feed.json["from"] == start
+    assert feed.json["to"] == commit_of(feed)
+    by_name = {change["repo_name"]: change for change in feed.json["results"]}
+    assert (by_name["one"]["action"], by_name["one"]["document"]) == ("deleted", None)
+    assert by_name["two"]["document"]["repo_name"] == "two"
+
+
+def test_a_feed_from_an_unknown_commit_is_gone_and_says_how_to_start_anew(site: Site) -> None:
+    reply = site.client.simulate_get("/v1/changes", params={"since": "0" * 40})
+    assert (reply.status_code, reply.json["type"]) == (410, "urn:catalogd:gone")
+    assert "Catalog-Commit" in reply.json["detail"]
+    assert site.client.simulate_get("/v1/changes").status_code == 400

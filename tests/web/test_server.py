@@ -1,0 +1,158 @@
+"""The server itself: where it listens, how it stops."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from conftest import Wire, read_reply
+
+from catalogd.server import Server
+from catalogd.settings import Address, Settings
+
+GET = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+def hello(environ, start_response):
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+
+
+class Slow:
+    """An application that answers when it is told to."""
+
+    def __init__(self) -> None:
+        self.entered, self.go_on = threading.Event(), threading.Event()
+
+    def __call__(self, environ, start_response):
+        self.entered.set()
+        self.go_on.wait(10)
+        return hello(environ, start_response)
+
+
+@contextmanager
+def running(application, settings: Settings) -> Iterator[Wire]:
+    wire = Wire(Server(application, settings))
+    try:
+        yield wire
+    finally:
+        wire.close()
+
+
+def test_the_address_is_known_before_the_server_runs(settings: Settings) -> None:
+    server = Server(hello, settings)
+    assert server.address.host == "127.0.0.1"
+    assert server.address.port > 0
+    server.stop()
+    server.run()
+
+
+def test_a_name_with_two_addresses_is_served_on_one_port(settings: Settings) -> None:
+    with running(hello, dataclasses.replace(settings, listen=Address("localhost", 0))) as wire:
+        for family, _, _, _, where in socket.getaddrinfo(
+            "localhost", wire.server.address.port, type=socket.SOCK_STREAM
+        ):
+            connection = socket.socket(family)
+            if family == socket.AF_INET6 and not _has_ipv6_loopback():
+                continue
+            connection.connect(where)
+            connection.sendall(GET)
+            assert read_reply(connection)[0] == 200
+            connection.close()
+
+
+def test_an_address_in_use_is_an_error(settings: Settings) -> None:
+    with running(hello, settings) as wire, pytest.raises(OSError, match="in use"):
+        Server(hello, dataclasses.replace(settings, listen=wire.server.address))
+
+
+def test_stopping_finishes_the_request_under_way_and_closes_its_connection(settings: Settings) -> None:
+    slow = Slow()
+    with running(slow, settings) as wire, wire.connect() as connection:
+        connection.sendall(GET)
+        assert slow.entered.wait(5)
+        wire.server.stop()
+        time.sleep(0.2)
+        slow.go_on.set()
+        status, headers, body = read_reply(connection)
+        assert (status, body, headers["connection"]) == (200, b"hello", "close")
+
+
+def test_stopping_takes_no_new_connections(settings: Settings) -> None:
+    slow = Slow()
+    with running(slow, settings) as wire, wire.connect() as connection:
+        connection.sendall(GET)
+        assert slow.entered.wait(5)
+        wire.server.stop()
+        time.sleep(0.2)
+        with pytest.raises(OSError):
+            wire.connect().close()
+        slow.go_on.set()
+
+
+def test_idle_connections_do_not_delay_the_stop(settings: Settings) -> None:
+    with running(hello, settings) as wire:
+        idle = [wire.connect() for _ in range(5)]
+        idle[0].sendall(GET)
+        read_reply(idle[0])
+        began = time.monotonic()
+        wire.close()
+        assert time.monotonic() - began < 3
+        for connection in idle:
+            connection.close()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_the_process_in_good_order(number: signal.Signals) -> None:
+    program = (
+        "import dataclasses\n"
+        "from catalogd.server import Server\n"
+        "from catalogd.settings import Address, Settings\n"
+        "def app(environ, start_response):\n"
+        "    start_response('200 OK', [('Content-Length', '0')])\n"
+        "    return [b'']\n"
+        "server = Server(app, dataclasses.replace(Settings(), listen=Address('127.0.0.1', 0)))\n"
+        "print(server.address.port, flush=True)\n"
+        "server.run()\n"
+        "print('ended', flush=True)\n"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen(
+        [sys.executable, "-c", program], stdout=subprocess.PIPE, env=environment
+    ) as process:
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+            connection.sendall(GET)
+            assert read_reply(connection)[0] == 200
+            process.send_signal(number)
+            assert process.stdout.read() == b"ended\n"
+        assert process.wait(10) == 0
+
+
+def test_a_reply_goes_out_in_one_piece_with_its_headers(settings: Settings) -> None:
+    def large(environ, start_response):
+        start_response("200 OK", [("Content-Length", "8000")])
+        return [b"x" * 8000]
+
+    with running(large, settings) as wire, wire.connect() as connection:
+        connection.sendall(GET)
+        assert len(connection.recv(65536)) > 8000
+
+
+def _has_ipv6_loopback() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6) as probe:
+            probe.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
