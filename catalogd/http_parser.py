@@ -24,7 +24,7 @@ from catalogd.web.errors import PROBLEM, kind_for_status, problem
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
 
 # RFC 9112, section 3.2.2, absolute-form
-_ABSOLUTE = re.compile(r"(https?)://([^/?#]*)", re.IGNORECASE)
+_ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
 
 # The longest Content-Length that a 64-bit size has; Python refuses to convert numbers of over 4,300 digits.
@@ -54,7 +54,11 @@ class Parser(HTTPRequestParser):
 
     def parse_header(self, header_plus: bytes) -> None:
         _check_lines(header_plus)
-        super().parse_header(header_plus)
+        try:
+            super().parse_header(header_plus)
+        except ValueError as error:
+            # From the splitting of a target such as "http://[", which waitress lets through to its main loop.
+            raise ParsingError("The target of the request is no URI.") from error
         if self.version not in ("1.0", "1.1"):
             raise ParsingError("The version of HTTP must be 1.0 or 1.1.")
         self._check_framing(header_plus)
@@ -108,7 +112,7 @@ def _count(header_plus: bytes, coding: bytes) -> int:
 
 def _authority(scheme: str, authority: str) -> str:
     """The authority for comparison: lower case, without the port that the scheme has anyway."""
-    return authority.lower().removesuffix(_DEFAULT_PORTS[scheme.lower()])
+    return authority.lower().removesuffix(_DEFAULT_PORTS.get(scheme.lower(), ""))
 
 
 class _BoundedChunks(ChunkedReceiver):
@@ -143,7 +147,8 @@ def _sentence(error: Error, adjustments: object) -> str:
             f"The body is too large: this server reads at most {adjustments.max_request_body_size - 1} bytes."
         )
     if error.code == 431:
-        return f"The headers are larger than {adjustments.max_request_header_size} bytes, the most this server reads."
+        most = adjustments.max_request_header_size
+        return f"The headers are too large: this server reads at most {most} bytes."
     # What waitress quotes came from the client; it is shown as text and cannot be long.
     text = json.dumps(error.body)[1:-1][:300]
     return text if text.endswith(".") else f"{text}."

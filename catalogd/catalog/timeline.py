@@ -294,9 +294,11 @@ class Timeline(UseCases):
         elif merged.document is None:
             if found:
                 files[change.path] = None
-        elif ours is None or not bodies.same_but_for_time(merged.document, ours):
-            document = canonical.complete(merged.document) | {"updated_at": now}
-            files[change.path] = self._validated(reading, namespace, repo_name, document)
+        else:
+            document = canonical.complete(merged.document)
+            if ours is None or not bodies.same_but_for_time(document, ours):
+                stamped = document | {"updated_at": now}
+                files[change.path] = self._validated(reading, namespace, repo_name, stamped)
 
     def _revert_file(
         self, change: Change, current: str | None, files: dict[str, bytes | None], faults: list[Fault]

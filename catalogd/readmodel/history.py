@@ -117,12 +117,8 @@ class HistoryQueries:
 
     def changes_of(self, seq: int, visibility: Visibility, page: int, page_size: int) -> Rows[SeenChange]:
         """A page of a commit's changes that the caller may see."""
-        parameters = {**_parameters(visibility), "seq": seq}
         with self._connections.snapshot() as connection:
-            (count,) = connection.execute(
-                f"SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {_SEEN}",
-                parameters,
-            ).fetchone()
+            count = _count_seen(connection, seq, visibility)
             changes = _seen_changes(connection, seq, visibility, *window(page, page_size))
             return Rows(count, changes, _mirrored(connection))
 
@@ -272,7 +268,15 @@ def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibili
         return None
     *head, made = row
     changes = _seen_changes(connection, seq, visibility, CHANGES_SHOWN, 0)
-    return CommitEntry(*head, changes=changes, complete=len(changes) == made)
+    seen = len(changes) if len(changes) < CHANGES_SHOWN else _count_seen(connection, seq, visibility)
+    return CommitEntry(*head, changes=changes, complete=seen == made)
+
+
+def _count_seen(connection: sqlite3.Connection, seq: int, visibility: Visibility) -> int:
+    return connection.execute(
+        f"SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {_SEEN}",
+        {**_parameters(visibility), "seq": seq},
+    ).fetchone()[0]
 
 
 def _seen_changes(

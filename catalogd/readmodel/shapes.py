@@ -110,7 +110,7 @@ class SeenChange(NamedTuple):
 
 
 class CommitEntry(NamedTuple):
-    """A commit, with the first of its changes that the caller may see; `complete` if those are all it made."""
+    """A commit, with the first of its changes that the caller may see; `complete` if it made no others unseen."""
 
     seq: int
     id: str

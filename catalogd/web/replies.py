@@ -106,11 +106,13 @@ class Fixed:
 
     def __init__(self, body: bytes, content_type: str, headers: Sequence[tuple[str, str]] = ()):
         self._body = body
+        self._content_type = content_type
         self._etag = f'"{hashlib.sha256(body).hexdigest()[:40]}"'
-        self._headers = (("content-type", content_type), *headers)
+        self._headers = tuple(headers)
 
     def __call__(self, req: falcon.Request, resp: falcon.Response) -> None:
         resp.set_headers(self._headers)
         if not send_unless_known(req, resp, self._etag, None):
             resp.data = self._body
+            resp.content_type = self._content_type
             resp.set_header("etag", self._etag)

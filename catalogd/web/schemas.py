@@ -228,8 +228,13 @@ def _history() -> dict[str, Schema]:
 def _whole_catalog() -> dict[str, Schema]:
     message: Schema = {"type": "string"}
     named = {"namespace": {"type": "string"}, "repo_name": {"type": "string"}, "action": _ACTION}
-    change = _object(named)
-    detailed = _object({**named, "fields": {"type": "array", "items": ref("FieldChange")}})
+    # A commit may also change what is no repository: an organization or a schema. Then only the path tells.
+    name_or_none: Schema = {"type": ["string", "null"]}
+    touched = {"namespace": name_or_none, "repo_name": name_or_none, "action": _ACTION}
+    path = {"path": {"type": "string", "description": "The file in the catalog."}}
+    change = _object({**touched, **path}, optional=("path",))
+    fields: Schema = {"type": "array", "items": ref("FieldChange")}
+    detailed = _object({**touched, **path, "fields": fields}, optional=("path",))
     entry = {**_commit_members(), "message": message}
     document = {"anyOf": [ref("Repository"), {"type": "null"}]}
     return {

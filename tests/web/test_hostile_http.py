@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import socket
 import time
 
 import pytest
-from conftest import MAX_BODY, Wire, read_reply
+from waitress.adjustments import Adjustments
+from web_site import MAX_BODY, Wire, read_reply
+
+from catalogd.http_parser import Parser
 
 HOST = b"Host: catalog.example\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -51,6 +55,8 @@ REFUSED = {
         b"GET http://x@catalog.example/healthz HTTP/1.1\r\n" + HOST + b"\r\n",
         400,
     ),
+    "another scheme for another host": (b"GET ftp://other.example/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
+    "a target that is no URI": (b"GET http://[/ HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "//path": (b"GET //healthz HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "an inner empty segment": (b"GET /v1//commits HTTP/1.1\r\n" + HOST + b"\r\n", 404),
     "dots": (b"GET /v1/../healthz HTTP/1.1\r\n" + HOST + b"\r\n", 404),
@@ -147,7 +153,8 @@ def test_forged_proxy_headers_change_no_link(wire: Wire, site) -> None:
         site.create(f"forged/{name}")
     _, _, body = wire.send(
         b"GET /v1/repositories/forged?page_size=1 HTTP/1.1\r\n" + HOST
-        + b"X-Forwarded-Host: evil.example\r\nX-Forwarded-For: 10.0.0.1\r\nForwarded: host=evil.example\r\n\r\n"
+        + b"X-Forwarded-Host: evil.example\r\nX-Forwarded-For: 10.0.0.1\r\n"
+        + b"Forwarded: host=evil.example\r\n\r\n"
     )  # fmt: skip
     assert json.loads(body)["next"].startswith("http://catalog.example/v1/repositories/forged?")
 
@@ -199,3 +206,33 @@ def test_a_reply_of_many_kilobytes_arrives_whole(wire: Wire) -> None:
 def test_the_server_says_its_name_and_no_version(wire: Wire) -> None:
     _, headers, _ = wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
     assert headers["server"] == "catalogd"
+
+
+def test_no_bytes_whatever_make_the_parser_fail() -> None:
+    adjustments = Adjustments(max_request_body_size=10_000, max_request_header_size=65_536)
+    chance = random.Random(1)
+    seeds = [request for request, _ in REFUSED.values() if len(request) < 1000]
+    pieces = [
+        b"\r\n",
+        b"\r",
+        b"\0",
+        b" ",
+        b":",
+        b"chunked",
+        b"%",
+        b"[",
+        b"]",
+        b"://",
+        b"@",
+        b"#",
+        b"\xff",
+        b"9" * 50,
+    ]
+    for _ in range(5000):
+        request = bytearray(chance.choice(seeds))
+        for _ in range(chance.randrange(1, 5)):
+            place = chance.randrange(len(request) + 1)
+            request[place : place + chance.randrange(3)] = chance.choice(pieces)
+        parser, rest = Parser(adjustments), bytes(request)
+        while rest and not parser.completed:
+            rest = rest[parser.received(rest[: chance.choice((7, 64, 4096))]) :]

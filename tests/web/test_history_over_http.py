@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from conftest import Site
+from web_site import Site
 
 
 def commit_of(reply) -> str:

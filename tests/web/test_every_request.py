@@ -5,8 +5,8 @@ from __future__ import annotations
 import base64
 
 import pytest
-from conftest import MAX_BODY, Site
 from falcon import testing
+from web_site import MAX_BODY, Site
 
 from catalogd.web.routes import OPERATIONS
 
@@ -105,9 +105,11 @@ def test_a_host_may_be_a_name_or_an_address_with_a_port(site: Site, host: str) -
 
 LIST = "/v1/repositories/nobody"
 BAD_QUERIES = [
-    "page=0", "page=-1", "page=1.5", "page=", "page=1e9", "page=%C2%B2", "page=01", "page_size=0", "page_size=101",
+    "page=0", "page=-1", "page=1.5", "page=", "page=1e9", "page=%C2%B2", "page=01", "page_size=0",
+    "page_size=101",
     "page_size=10000", "ordering=size", "ordering=--download", "is_public=maybe", "label=", "label==x",
-    "at=yesterday", "at=123456", "at=2015-13-01T00:00:00Z", "at=2015-06-04", "page=1&page=2", "search=a&search=b",
+    "at=yesterday", "at=123456", "at=2015-13-01T00:00:00Z", "at=2015-06-04", "page=1&page=2",
+    "search=a&search=b",
     "search=%ff", "search=%zz", "search=%00", "search=" + "x" * 201, "search=%ed%a0%80",
 ]  # fmt: skip
 
@@ -120,7 +122,8 @@ def test_a_malformed_query_is_a_400(site: Site, query: str) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        "", "page=1&page_size=100", "ordering=-download", "is_public=true", "is_public=False", "label=a&label=b%3Dc",
+        "", "page=1&page_size=100", "ordering=-download", "is_public=true", "is_public=False",
+        "label=a&label=b%3Dc",
         "search=caf%C3%A9+au+lait", "search=", "&&", "label=a%3D%3D",
     ],
 )  # fmt: skip
@@ -144,8 +147,10 @@ def test_everything_that_is_wrong_with_a_query_is_named_at_once(site: Site) -> N
 
 CREATE = "/v1/repositories/bodies"
 BAD_JSON = [
-    b"", b"{", b'{"repo_name": "a", "repo_name": "b"}', b'{"repo_name": NaN}', b'{"a": 1e999}', b"\xef\xbb\xbf{}",
-    b'{"a": "\xff"}', b'{"a": "\\ud800"}', b"{} {}", b"[" * 1000 + b"]" * 1000, b'{"a": ' + b"9" * 5000 + b"}",
+    b"", b"{", b'{"repo_name": "a", "repo_name": "b"}', b'{"repo_name": NaN}', b'{"a": 1e999}',
+    b"\xef\xbb\xbf{}",
+    b'{"a": "\xff"}', b'{"a": "\\ud800"}', b"{} {}", b"[" * 1000 + b"]" * 1000,
+    b'{"a": ' + b"9" * 5000 + b"}",
 ]  # fmt: skip
 
 

@@ -110,8 +110,14 @@ def test_a_503_says_when_to_try_again(error: CatalogdError, seconds: str, raisin
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("secret"), RecursionError("secret"), errors.BadSettings("secret"), falcon.HTTPInternalServerError(title="secret")]
-)  # fmt: skip
+    "error",
+    [
+        ValueError("secret"),
+        RecursionError("secret"),
+        errors.BadSettings("secret"),
+        falcon.HTTPInternalServerError(title="secret"),
+    ],
+)
 def test_a_500_is_constant_and_logged_once(error: Exception, raising, client, caplog) -> None:
     raising.error = error
     with caplog.at_level(logging.ERROR):
@@ -131,4 +137,5 @@ def test_an_error_of_falcons_has_the_same_form(client) -> None:
 def test_a_problem_reads_well_as_text() -> None:
     body = problem(KINDS[0], "Wörter \ud800.", "id", [Fault("/a", "must be b")])
     assert body.decode().startswith('{\n  "type": "urn:catalogd:malformed",\n  "title"')
-    assert json.loads(body)["detail"] == "Wörter \\ud800." or "\\ud800" in body.decode()
+    assert "Wörter \\ud800." in body.decode()
+    json.loads(body)

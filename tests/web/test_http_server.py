@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
-from conftest import Wire, read_reply
+from web_site import Wire, read_reply
 
 from catalogd.server import Server
 from catalogd.settings import Address, Settings

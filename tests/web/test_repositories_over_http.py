@@ -1,25 +1,38 @@
-"""Repositories and their tags over HTTP: the replies of the original service, member by member and in order."""
+"""Repositories and their tags over HTTP: the replies of the original service, member by member and in
+order.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
-from conftest import IMAGE, OTHER_IMAGE, Site
+from falcon import testing
+from web_site import IMAGE, OTHER_IMAGE, Site
+
+from catalogd.settings import Settings
+from catalogd.web.app import make_app
+from catalogd.web.metrics import Metrics
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
 CREATED = [
-    "repo_name", "namespace", "repo_path", "is_automated", "description", "creation_time", "updated_time", "is_public",
+    "repo_name", "namespace", "repo_path", "is_automated", "description", "creation_time", "updated_time",
+    "is_public",
     "logo",
 ]  # fmt: skip
 ROW = [
-    "repo_name", "namespace", "repo_path", "is_automated", "description", "creation_at", "updated_at", "is_public", "logo",
-    "repo_starred_count", "full_description", "download", "upload", "pulled_at", "pushed_at", "created_at", "labels",
+    "repo_name", "namespace", "repo_path", "is_automated", "description", "creation_at", "updated_at",
+    "is_public", "logo",
+    "repo_starred_count", "full_description", "download", "upload", "pulled_at", "pushed_at", "created_at",
+    "labels",
 ]  # fmt: skip
 UPDATED = ["repo_name", "namespace", "repo_path", "description", "is_public", "logo"]
 DETAIL = [
-    "namespace", "repo_name", "repo_path", "logo_file", "description", "full_description", "repo_starred_count",
-    "created_at", "updated_at", "is_public", "logo", "is_automated", "download", "upload", "pulled_at", "pushed_at",
+    "namespace", "repo_name", "repo_path", "logo_file", "description", "full_description",
+    "repo_starred_count",
+    "created_at", "updated_at", "is_public", "logo", "is_automated", "download", "upload", "pulled_at",
+    "pushed_at",
     "is_repo_starred", "labels", "build_config",
 ]  # fmt: skip
 
@@ -65,7 +78,8 @@ def test_the_pages_of_a_list_are_linked_and_keep_the_other_parameters(site: Site
         query_string="label=x%3D1+%26+2&page_size=1&page=2&ordering=-repo_name",
         headers={"Host": "catalog.example:8080"},
     )
-    base = "http://catalog.example:8080/v1/repositories/pages?label=x%3D1%20%26%202&page_size=1&ordering=-repo_name"
+    base = "http://catalog.example:8080/v1/repositories/pages"
+    base += "?label=x%3D1%20%26%202&page_size=1&ordering=-repo_name"
     assert reply.json["next"] == f"{base}&page=3"
     assert reply.json["previous"] == f"{base}&page=1"
     assert reply.headers["link"] == f'<{base}&page=3>; rel="next", <{base}&page=1>; rel="prev"'
@@ -223,3 +237,12 @@ def test_tag_settings_are_merged(site: Site) -> None:
     reply = site.client.simulate_post("/v1/repositories/tags/configs/tag-configs-merge", json={"b": {"c": 2}})
     assert reply.status_code == 200
     assert reply.json["build_config"]["tag_configs"] == {"a": 1, "b": {"c": 2}}
+
+
+def test_a_configured_address_is_in_every_link(site: Site, settings: Settings) -> None:
+    for name in ("a", "b"):
+        site.create(f"linked/{name}")
+    public = dataclasses.replace(settings, public_url="https://catalog.example/base")
+    app = make_app(site.catalog, site.accounts, public, Metrics())
+    page = testing.TestClient(app).simulate_get("/v1/repositories/linked", params={"page_size": "1"})
+    assert page.json["next"] == "https://catalog.example/base/v1/repositories/linked?page_size=1&page=2"

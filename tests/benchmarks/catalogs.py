@@ -1,0 +1,93 @@
+"""Catalogs of any size, and servers on them."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.client import HTTPConnection
+from pathlib import Path
+
+PER_NAMESPACE = 10
+
+
+def name_of(number: int) -> tuple[str, str]:
+    """(namespace, repo_name) of the repository with this number."""
+    return f"team-{number // PER_NAMESPACE:05d}", f"app-{number % PER_NAMESPACE}"
+
+
+def make(directory: Path, size: int) -> Path:
+    """A catalog of `size` invented repositories, 10 a namespace, each with three tags."""
+    lines = directory / f"{size}.jsonl"
+    with lines.open("w") as out:
+        for number in range(size):
+            namespace, repo_name = name_of(number)
+            tags = [{"tag": f"1.{k}", "image_id": f"{number * 7 + k:064x}"} for k in range(3)]
+            document = {
+                "namespace": namespace,
+                "repo_name": repo_name,
+                "description": f"Application {repo_name} of {namespace}",
+                "full_description": "A few words about what it is for.\n" * 5,
+                "tags": tags,
+            }
+            out.write(json.dumps(document) + "\n")
+    root = directory / f"catalog-{size}"
+    catalogd("init", str(root))
+    catalogd("import", str(lines), "--catalog", str(root))
+    return root
+
+
+def catalogd(*arguments: str) -> str:
+    """Run a command of catalogd; returns its output."""
+    command = [sys.executable, "-m", "catalogd", *arguments]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+@dataclass(frozen=True)
+class Served:
+    """A server, and an admin's token for it."""
+
+    host: str
+    port: int
+    token: str
+    pid: int
+
+    def connect(self) -> HTTPConnection:
+        return HTTPConnection(self.host, self.port, timeout=60)
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[Served]:
+    """A real server on a free port, in a process of its own."""
+    command = [sys.executable, "-m", "catalogd", "serve", "--catalog", str(root), "--listen", "127.0.0.1:0"]
+    process = subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        env={**os.environ, "CATALOGD_LOG_LEVEL": "error"},
+    )
+    try:
+        address = re.search(r"http://([0-9.]+):([0-9]+)", process.stdout.readline())
+        token = catalogd("token", "create", _admin(root), "--catalog", str(root)).strip()
+        yield Served(address[1], int(address[2]), token, process.pid)
+    finally:
+        process.terminate()
+        process.wait(timeout=30)
+
+
+def _admin(root: Path) -> str:
+    users = catalogd("user", "list", "--catalog", str(root)).split()
+    if users:
+        return users[0]
+    catalogd("user", "add", "bench", "--admin", "--catalog", str(root))
+    return "bench"

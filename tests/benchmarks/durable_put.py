@@ -1,0 +1,91 @@
+"""A durable PUT over HTTP by one client, against `git add` + `git commit` of the same edit on a clone of the catalog.
+
+git runs without the catalog's hooks and with its own defaults for fsync, so it does less than we do.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+import subprocess
+import tempfile
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.benchmarks.catalogs import Served, make, name_of, serving
+
+SIZES = (1_000, 100_000)
+ROUNDS = 5
+PUTS_A_ROUND = 60
+COMMITS_A_ROUND = 6
+
+
+def run(sizes: tuple[int, ...] = SIZES) -> str:
+    """The table, in Markdown."""
+    rows = [
+        "| repositories | PUT, median (p95) | git add + git commit, median | times faster, median of rounds (least) |",
+        "| --- | --- | --- | --- |",
+    ]
+    with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
+        for size in sizes:
+            rows.append(_row(Path(directory), size))
+    return "\n".join(rows)
+
+
+def _row(directory: Path, size: int) -> str:
+    root = make(directory, size)
+    clone = directory / f"clone-{size}"
+    subprocess.run(["git", "clone", "-q", str(root), str(clone)], check=True)
+    puts: list[float] = []
+    commits: list[float] = []
+    ratios: list[float] = []
+    with serving(root) as served:
+        connection = served.connect()
+        _put(connection, served, 0, -1)
+        _commit(clone, 0, -1)
+        for turn in range(ROUNDS):
+            mine = [_put(connection, served, _spread(i, size), turn) for i in range(PUTS_A_ROUND)]
+            theirs = [_commit(clone, _spread(i, size), turn) for i in range(COMMITS_A_ROUND)]
+            ratios.append(statistics.median(theirs) / statistics.median(mine))
+            puts += mine
+            commits += theirs
+    p95 = statistics.quantiles(puts, n=20)[-1]
+    return (
+        f"| {size:,} | {_ms(statistics.median(puts))} ({_ms(p95)}) | {_ms(statistics.median(commits))} "
+        f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}) |"
+    )
+
+
+def _spread(number: int, size: int) -> int:
+    """Different repositories all over the catalog."""
+    return number * 7919 % size
+
+
+def _put(connection: HTTPConnection, served: Served, number: int, turn: int) -> float:
+    body = json.dumps({"description": f"Edited in round {turn}"})
+    path = "/v1/repositories/{}/{}".format(*name_of(number))
+    start = time.perf_counter()
+    connection.request("PUT", path, body, served.headers)
+    reply = connection.getresponse()
+    answer = reply.read()
+    seconds = time.perf_counter() - start
+    if reply.status != 200:
+        raise RuntimeError(f"{reply.status}: {answer!r}")
+    return seconds
+
+
+def _commit(clone: Path, number: int, turn: int) -> float:
+    file = "data/{}/{}.json".format(*name_of(number))
+    document = json.loads((clone / file).read_text())
+    document["description"] = f"Edited in round {turn}"
+    (clone / file).write_text(json.dumps(document, indent=2) + "\n")
+    git = ["git", "-C", str(clone), "-c", "user.name=b", "-c", "user.email=b@example.org", "-c", "gc.auto=0"]
+    start = time.perf_counter()
+    subprocess.run([*git, "add", file], check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "Edit"], check=True)
+    return time.perf_counter() - start
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1000:.1f} ms"

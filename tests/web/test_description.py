@@ -1,0 +1,225 @@
+"""The OpenAPI description, the page and the Markdown made from it, and that all agree with what is served."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+from jsonschema import Draft202012Validator
+from web_site import IMAGE, Site
+
+from catalogd.web import openapi, page
+from catalogd.web.app import description
+from catalogd.web.operation import Operation
+from catalogd.web.routes import OPERATIONS, SECTIONS
+
+DESCRIPTION = description()
+BY_ID = {operation.id: operation for operation in OPERATIONS}
+
+
+def described() -> set[tuple[str, str]]:
+    return {(method.upper(), path) for path, methods in DESCRIPTION["paths"].items() for method in methods}
+
+
+def check(schema: dict, value: object) -> None:
+    Draft202012Validator({**schema, "components": DESCRIPTION["components"]}).validate(value)
+
+
+def test_every_route_has_an_operation_and_every_operation_a_route(site: Site) -> None:
+    routed = set()
+    for root in site.app._router._roots:
+        nodes = [root]
+        while nodes:
+            node = nodes.pop()
+            nodes += node.children
+            for method, responder in (node.method_map or {}).items():
+                if method not in ("HEAD", "OPTIONS") and "not_allowed" not in getattr(
+                    responder, "__qualname__", ""
+                ):
+                    routed.add((method, node.uri_template))
+    assert routed == described() == {(operation.method, operation.path) for operation in OPERATIONS}
+
+
+def test_operation_ids_are_unique() -> None:
+    assert len(BY_ID) == len(OPERATIONS)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS, ids=lambda operation: operation.id)
+def test_every_operation_is_described_in_words(operation: Operation) -> None:
+    node = DESCRIPTION["paths"][operation.path][operation.method.lower()]
+    assert node["summary"]
+    assert node["description"].endswith(".")
+    assert node["tags"][0] in SECTIONS
+    assert all(parameter["description"] for parameter in node["parameters"])
+    assert all(int(status) < 600 for status in node["responses"])
+    assert "500" in node["responses"]
+
+
+def test_every_reference_leads_somewhere() -> None:
+    references = set(re.findall(r'"\$ref": "([^"]+)"', json.dumps(DESCRIPTION)))
+    assert references
+    for reference in references:
+        target = DESCRIPTION
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+
+
+@pytest.mark.parametrize("name", sorted(DESCRIPTION["components"]["schemas"]))
+def test_every_schema_is_one_and_is_used(name: str) -> None:
+    Draft202012Validator.check_schema(DESCRIPTION["components"]["schemas"][name])
+    assert f'"#/components/schemas/{name}"' in json.dumps(DESCRIPTION)
+
+
+@pytest.mark.parametrize("operation", [o for o in OPERATIONS if o.body], ids=lambda operation: operation.id)
+def test_the_examples_of_bodies_fit_their_schemas(operation: Operation) -> None:
+    assert operation.body is not None
+    for example in operation.body.examples.values():
+        check({"$ref": f"#/components/schemas/{operation.body.schema}"}, example)
+
+
+def test_replies_fit_their_schemas(site: Site) -> None:
+    made = site.create("described/one", labels={"a": "b"}, build_config={"code_repo_client": "Simple"})
+    commit = made.headers["catalog-commit"]
+    base = "/v1/repositories/described"
+    names = {"namespace": "described", "repo_name": "one", "tag": "latest", "commit": commit}
+    bodies = {
+        "updateRepository": {"description": "x"},
+        "patchRepository": {"labels": None},
+        "mergeTagConfigs": {"a": 1},
+        "putTag": {"image_id": IMAGE},
+        "rollbackRepository": {"commit": commit},
+    }
+    check({"$ref": "#/components/schemas/CreatedRepository"}, made.json)
+    site.client.simulate_put(f"{base}/one/tags/latest", json=bodies["putTag"])
+    for operation in OPERATIONS:
+        if operation.id in ("createRepository", "revertCommit") or operation.method == "DELETE":
+            continue
+        reply = site.client.simulate_request(
+            operation.method,
+            operation.path.format(**names),
+            json=bodies.get(operation.id),
+            params={"since": commit} if operation.id == "listChanges" else None,
+        )
+        node = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"][
+            str(reply.status_code)
+        ]
+        content = node["content"]
+        media_type = reply.headers["content-type"].partition(";")[0]
+        assert media_type in content, operation.id
+        assert {name.lower() for name in node["headers"]} - {"link"} <= set(reply.headers), operation.id
+        if media_type == "application/json":
+            check(content[media_type]["schema"], reply.json)
+    reverted = site.client.simulate_post(f"/v1/commits/{_last_commit(site)}/revert")
+    check({"$ref": "#/components/schemas/Commit"}, reverted.json)
+    problem = site.client.simulate_get(f"{base}/none").json
+    check({"$ref": "#/components/schemas/Problem"}, problem)
+
+
+def _last_commit(site: Site) -> str:
+    return site.client.simulate_put(
+        "/v1/repositories/described/one", json={"full_description": "to be undone"}
+    ).headers["catalog-commit"]
+
+
+def test_the_description_is_served_and_revalidated(site: Site) -> None:
+    reply = site.anonymous.simulate_get("/openapi.json")
+    assert reply.json == json.loads(json.dumps(DESCRIPTION))
+    again = site.anonymous.simulate_get("/openapi.json", headers={"If-None-Match": reply.headers["etag"]})
+    assert again.status_code == 304
+
+
+def test_a_configured_address_is_the_server_of_the_description() -> None:
+    assert description("https://catalog.example/base")["servers"] == [{"url": "https://catalog.example/base"}]
+
+
+# --- the page
+
+
+class Outline(HTMLParser):
+    """What a page is made of."""
+
+    VOID = frozenset({"meta", "input", "wbr", "link", "br"})
+
+    def __init__(self, html: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.loads: list[str] = []
+        self.handlers: list[str] = []
+        self.text = ""
+        self.feed(html)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in self.VOID:
+            self.open.append(tag)
+        for name, value in attrs:
+            if name == "id":
+                self.ids.append(value or "")
+            if name == "href":
+                self.links.append(value or "")
+            if name in ("src", "srcset", "action", "style") or tag in ("link", "iframe", "object"):
+                self.loads.append(f"{tag} {name}={value}")
+            if name.startswith("on"):
+                self.handlers.append(name)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_page_loads_nothing_and_is_well_formed(site: Site) -> None:
+    outline = Outline(site.anonymous.simulate_get("/docs").text)
+    assert outline.open == []
+    assert outline.loads == outline.handlers == []
+    assert len(set(outline.ids)) == len(outline.ids)
+    assert {link for link in outline.links if link.startswith("#")} == {f"#{name}" for name in outline.ids}
+
+
+def test_the_page_can_be_read_without_scripts(site: Site) -> None:
+    html = site.anonymous.simulate_get("/docs").text
+    text = Outline(html.partition("<script>")[0] + "</body></html>").text
+    for operation in OPERATIONS:
+        assert operation.summary in text
+        assert operation.path in text
+
+
+def test_the_policy_of_the_page_allows_its_style_and_script_and_nothing_else(site: Site) -> None:
+    reply = site.anonymous.simulate_get("/docs")
+    policy = reply.headers["content-security-policy"]
+    assert policy.startswith("default-src 'none'; ")
+    for tag in ("style", "script"):
+        inline = re.findall(rf"<{tag}>(.*?)</{tag}>", reply.text, re.DOTALL)
+        assert len(inline) == 1
+        digest = base64.b64encode(hashlib.sha256(inline[0].encode()).digest()).decode()
+        assert f"{tag}-src 'sha256-{digest}'" in policy
+    assert "unsafe" not in policy
+
+
+def test_what_is_in_a_description_is_escaped() -> None:
+    hostile = json.loads(
+        json.dumps(DESCRIPTION).replace("Image repositories", "<img src=x onerror=alert(1)>")
+    )
+    html, _ = page.render(hostile)
+    assert b"<img" not in html
+    assert b"&lt;img src=x" in html
+
+
+# --- the Markdown
+
+
+def test_the_markdown_has_every_operation_parameter_and_error() -> None:
+    text = openapi.markdown(DESCRIPTION)
+    for operation in OPERATIONS:
+        assert f"`{operation.method} {operation.path}`" in text
+        for parameter in operation.parameters:
+            assert f"| `{parameter.name}` |" in text
+    for kind in openapi.KINDS:
+        assert kind.type in text
