@@ -28,12 +28,16 @@ Change = Callable[[Document, str], Document]
 
 
 @dataclass
-class _Result:
-    """What the last run of a draft has made."""
+class Result:
+    """What the last run of a draft has made: the document as it will be, and its blob."""
 
-    documents: dict[str, Document | None] = field(default_factory=dict)
+    document: Document = field(default_factory=dict)
     blob: str = ""
     created: bool = False
+
+    def written(self, outcome: Outcome) -> Written:
+        document = canonical.complete(self.document)
+        return Written(document, self.blob, outcome.commit, self.created, outcome.changed)
 
 
 class UseCases:
@@ -77,7 +81,7 @@ class UseCases:
         Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid, and what the store raises.
         """
         path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
-        result = _Result()
+        result = Result()
 
         def draft(reading: Reading) -> Draft | None:
             blob, before = self._read_for_write(caller, reading, namespace, repo_name)
@@ -85,17 +89,15 @@ class UseCases:
             now = rfc3339(self._clock())
             after = change(before, now)
             if bodies.same_but_for_time(before, after):
-                result.documents[path], result.blob = before, blob
+                result.document, result.blob = before, blob
                 return None
             after = after | {"updated_at": now}
             data = self._validated(reading, namespace, repo_name, after)
-            result.documents[path], result.blob = after, blob_id(data)
+            result.document, result.blob = after, blob_id(data)
             return Draft(message(before, after), {path: data})
 
         outcome = self._submit(caller, draft, f"{action} {namespace}/{repo_name}")
-        document = result.documents[path]
-        assert document is not None
-        return Written(canonical.complete(document), result.blob, outcome.commit, False, outcome.changed)
+        return result.written(outcome)
 
     def _read_for_write(self, caller: Caller, reading: Reading, namespace: str, repo_name: str) -> tuple[str, Document]:
         """(blob id, complete document) of one that the caller may change.
@@ -118,10 +120,10 @@ class UseCases:
 
         Raises Invalid, BrokenSchema.
         """
-        found = {kind: reading.read(names.schema_path(kind)) for kind in names.KINDS}
-        key = tuple(found[kind][0] if found[kind] else None for kind in names.KINDS)
+        key = tuple(reading.id_of(names.schema_path(kind)) for kind in names.KINDS)
         schemas = self._schemas.get(key)
         if schemas is None:
+            found = {kind: reading.read(names.schema_path(kind)) for kind in names.KINDS}
             schemas = Schemas({kind: there[1] for kind, there in found.items() if there})
             self._schemas = {key: schemas}  # only the newest: a catalog's schemas change seldom
         stored = {key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE}

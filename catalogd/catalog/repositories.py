@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
-from catalogd.catalog.base import Document, UseCases, already_exists, no_repository, require_match
+from catalogd.catalog.base import Document, Result, UseCases, already_exists, no_repository, require_match
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.shapes import (
     Caller,
@@ -38,18 +38,16 @@ class Repositories(UseCases):
         document = bodies.created(namespace, body, rfc3339(self._clock()))
         repo_name = names.check_new_name(document["repo_name"], "/repo_name")
         path = names.document_path(namespace, repo_name)
-        blob = ""
+        result = Result(document, created=True)
 
         def draft(reading: Reading) -> Draft:
-            nonlocal blob
             if reading.id_of(path) is not None:
                 raise already_exists(namespace, repo_name)
             data = self._validated(reading, namespace, repo_name, document)
-            blob = blob_id(data)
+            result.blob = blob_id(data)
             return Draft(f"Create {namespace}/{repo_name}", {path: data})
 
-        outcome = self._submit(caller, draft, f"create {namespace}/{repo_name}")
-        return Written(canonical.complete(document), blob, outcome.commit, created=True, changed=True)
+        return result.written(self._submit(caller, draft, f"create {namespace}/{repo_name}"))
 
     def detail(self, caller: Caller, namespace: str, repo_name: str, at: str | None = None) -> Found:
         """A document without its tags. Raises NotFound, Malformed."""
@@ -134,8 +132,17 @@ class Repositories(UseCases):
         found = self.tags(caller, namespace, repo_name, at)
         return bodies.require_tag(found.tags, tag), found.commit
 
-    def put_tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, body: object) -> TagWritten:
-        """Set a tag. Raises NotFound, Unauthenticated, Forbidden, Invalid."""
+    def put_tag(
+        self,
+        caller: Caller,
+        namespace: str,
+        repo_name: str,
+        tag: str,
+        body: object,
+        *,
+        if_match: IfMatch | None = None,
+    ) -> TagWritten:
+        """Set a tag. Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid."""
         names.check_tag(tag)
         was_there = False
 
@@ -146,24 +153,34 @@ class Repositories(UseCases):
 
         written = self._change(
             caller, namespace, repo_name, change,
-            action="tag", message=lambda *_: f"Tag {namespace}/{repo_name}: {tag}",
+            action="tag", message=lambda *_: f"Tag {namespace}/{repo_name}: {tag}", if_match=if_match,
         )  # fmt: skip
         found = bodies.require_tag(written.document["tags"], tag)
         return TagWritten(found, not was_there, written.changed, written.blob, written.commit)
 
-    def delete_tag(self, caller: Caller, namespace: str, repo_name: str, tag: str) -> str:
+    def delete_tag(
+        self, caller: Caller, namespace: str, repo_name: str, tag: str, *, if_match: IfMatch | None = None
+    ) -> str:
         """Returns the commit. Raises NotFound, Unauthenticated, Forbidden."""
         names.check_tag(tag)
         return self._change(
             caller, namespace, repo_name, lambda document, _: bodies.without_tag(document, tag),
-            action="untag", message=lambda *_: f"Untag {namespace}/{repo_name}: {tag}",
+            action="untag", message=lambda *_: f"Untag {namespace}/{repo_name}: {tag}", if_match=if_match,
         ).commit  # fmt: skip
 
-    def merge_tag_configs(self, caller: Caller, namespace: str, repo_name: str, body: object) -> Written:
+    def merge_tag_configs(
+        self,
+        caller: Caller,
+        namespace: str,
+        repo_name: str,
+        body: object,
+        *,
+        if_match: IfMatch | None = None,
+    ) -> Written:
         """Merge into build_config.tag_configs. Raises NotFound, Unauthenticated, Forbidden, Invalid."""
         return self._change(
             caller, namespace, repo_name, lambda document, _: bodies.with_tag_configs(document, body),
-            action="update", message=lambda *_: f"Update {namespace}/{repo_name}: tag_configs",
+            action="update", message=lambda *_: f"Update {namespace}/{repo_name}: tag_configs", if_match=if_match,
         )  # fmt: skip
 
     # The past

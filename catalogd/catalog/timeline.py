@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
-from catalogd.catalog.base import Document, UseCases, no_repository, parse_stored, require_match
+from catalogd.catalog.base import Document, Result, UseCases, no_repository, parse_stored, require_match
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.repositories import page_of
 from catalogd.catalog.shapes import Caller, IfMatch, Page, Written
 from catalogd.documents import FieldChange, canonical, diff, merge
 from catalogd.errors import Conflict, Fault, Forbidden, Gone, Invalid, Malformed, NotFound
 from catalogd.readmodel import CommitEntry, NetChange, Position, SeenChange
-from catalogd.store import Change, Draft, Reading, blob_id, rfc3339
+from catalogd.store import Change, Draft, Reading, blob_id, rfc3339, short
 
 # As a page's size: more changes than any commit has.
 _ALL = 1 << 31
@@ -102,27 +102,24 @@ class Timeline(UseCases):
             fault = "must be one at which the repository existed"
             raise Invalid(f"There was no {namespace}/{repo_name} at {moment.id}.", [Fault("/commit", fault)])
         old = self._moments.document(namespace, repo_name, old_blob)
-        result: dict[str, object] = {}
+        result = Result()
 
         def draft(reading: Reading) -> Draft | None:
             found = reading.read(path)
             require_match(if_match, found[0] if found else None)
             current = _parsed_or_none(found, namespace, repo_name)
             after = bodies.rolled_back(old, current)
-            result["created"] = found is None
-            if current is not None and bodies.same_but_for_time(current, after):
-                result["document"], result["blob"] = current, found[0]
+            result.created = found is None
+            if found is not None and current is not None and bodies.same_but_for_time(current, after):
+                result.document, result.blob = current, found[0]
                 return None
             after = after | {"updated_at": rfc3339(self._clock())}
             data = self._validated(reading, namespace, repo_name, after)
-            result["document"], result["blob"] = after, blob_id(data)
+            result.document, result.blob = after, blob_id(data)
             verb = "Roll back {} to {}" if found else "Restore {} from {}"
-            return Draft(verb.format(f"{namespace}/{repo_name}", moment.id[:12]), {path: data})
+            return Draft(verb.format(f"{namespace}/{repo_name}", short(moment.id)), {path: data})
 
-        outcome = self._submit(caller, draft, f"rollback {namespace}/{repo_name} {moment.id}")
-        return Written(
-            canonical.complete(result["document"]), result["blob"], outcome.commit, result["created"], outcome.changed
-        )
+        return result.written(self._submit(caller, draft, f"rollback {namespace}/{repo_name} {moment.id}"))
 
     def commits(self, caller: Caller, page: int = 1, page_size: int = 20) -> Page:
         """The commits of main that touch anything the caller may see, newest first."""
@@ -149,7 +146,7 @@ class Timeline(UseCases):
         if entry is None:
             raise NotFound(f"There is no commit {commit}.")
         changes = self._changes_to_revert(caller, moment, entry)
-        subject = entry.message.splitlines()[0] if entry.message else moment.id[:12]
+        subject = entry.message.splitlines()[0] if entry.message else short(moment.id)
 
         def draft(reading: Reading) -> Draft:
             now = rfc3339(self._clock())
@@ -158,9 +155,9 @@ class Timeline(UseCases):
             for change in changes:
                 self._revert_change(reading, change, now, files, faults)
             if faults:
-                raise Conflict(f"Commit {moment.id[:12]} cannot be undone: these were changed since.", faults)
+                raise Conflict(f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults)
             if not files:
-                raise Conflict(f"Commit {moment.id[:12]} has nothing that is not undone already.")
+                raise Conflict(f"Commit {short(moment.id)} has nothing that is not undone already.")
             return Draft(f'Revert "{subject}"\n\nThis reverts commit {moment.id}.', files)
 
         outcome = self._submit(caller, draft, f"revert {moment.id}")

@@ -59,7 +59,8 @@ class Repositories:
 
     def merge_tag_configs(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
         body = read_json(req, self._max_body)
-        written = self._catalog.merge_tag_configs(caller(req), namespace, repo_name, body)
+        allowed = if_match(req.env.get("HTTP_IF_MATCH"))
+        written = self._catalog.merge_tag_configs(caller(req), namespace, repo_name, body, if_match=allowed)
         send_detail(resp, written)
         return written.changed
 

@@ -7,7 +7,7 @@ import falcon
 from catalogd.catalog import Catalog
 from catalogd.web import representations
 from catalogd.web.bodies import read_json
-from catalogd.web.conditions import etag
+from catalogd.web.conditions import etag, if_match
 from catalogd.web.replies import caller, send, send_nothing, send_unless_known
 from catalogd.web.requests import Request
 
@@ -31,12 +31,15 @@ class Tags:
 
     def put(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str, tag: str) -> bool:
         body = read_json(req, self._max_body)
-        written = self._catalog.put_tag(caller(req), namespace, repo_name, tag, body)
+        written = self._catalog.put_tag(
+            caller(req), namespace, repo_name, tag, body, if_match=if_match(req.env.get("HTTP_IF_MATCH"))
+        )
         if written.created:
             resp.set_header("location", f"/v1/repositories/{namespace}/{repo_name}/tags/{tag}")
         send(resp, representations.tag(written.tag), written.commit, status=201 if written.created else 200)
         return written.changed
 
     def delete(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str, tag: str) -> bool:
-        send_nothing(resp, self._catalog.delete_tag(caller(req), namespace, repo_name, tag))
+        allowed = if_match(req.env.get("HTTP_IF_MATCH"))
+        send_nothing(resp, self._catalog.delete_tag(caller(req), namespace, repo_name, tag, if_match=allowed))
         return True

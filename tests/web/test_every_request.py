@@ -221,8 +221,17 @@ def test_a_malformed_if_match_is_a_400(site: Site, tag: str) -> None:
 
 
 def test_a_write_that_knows_no_condition_refuses_one(site: Site) -> None:
-    path = "/v1/repositories/nobody/nothing/tags/latest"
-    assert is_problem(site.client.simulate_delete(path, headers={"If-Match": "*"}), 400)
+    path = "/v1/commits/1234567/revert"
+    assert is_problem(site.client.simulate_post(path, headers={"If-Match": "*"}), 400)
+
+
+def test_a_tag_is_written_only_to_the_version_that_if_match_names(site: Site) -> None:
+    made = site.create("conditions/tags")
+    path, current = "/v1/repositories/conditions/tags/tags/latest", made.headers["etag"]
+    image = {"image_id": "a" * 64}
+    assert is_problem(site.client.simulate_put(path, json=image, headers={"If-Match": '"0000"'}), 412)
+    assert site.client.simulate_put(path, json=image, headers={"If-Match": current}).status_code == 201
+    assert is_problem(site.client.simulate_delete(path, headers={"If-Match": current}), 412)
 
 
 # --- credentials
