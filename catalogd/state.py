@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -156,6 +157,29 @@ _VERSION = select(_meta.c.value).where(_meta.c.key == "schema_version")
 _TOKEN_WIDTH = len(_token.c)
 
 
+# Tokens whose rows are kept in memory: some hundred bytes each.
+_MOST_KNOWN = 10_000
+
+
+class _Changes:
+    """Tells whether an SQLite file was changed, by whatever connection or process, in a few microseconds."""
+
+    def __init__(self, path: Path):
+        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._guard = threading.Lock()
+
+    def version(self) -> int | None:
+        """Another number after each change by another connection; None where it cannot be told now."""
+        try:
+            with self._guard:
+                return self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 class State:
     """An open state database; use from any number of threads.
 
@@ -176,14 +200,20 @@ class State:
         # One connection and no waiting for it: while a thread notes a use, the others let theirs go.
         self._noter = _engine(url, 1, 0.0, _NOTE_PATIENCE).execution_options(**_WRITES)
         self._notes_rest_until = 0.0
+        self._changes: _Changes | None = None
+        self._known: tuple[int | None, dict[str, tuple[TokenRow, UserRow]]] = (None, {})
         try:
             self._migrate()
+            if url.get_backend_name() == "sqlite":
+                self._changes = _Changes(_sqlite_path(url))
         except BaseException:
             self.close()
             raise
 
     def close(self) -> None:
         """Closes the connections that are not in use. The last one open folds SQLite's log into the file."""
+        if self._changes:
+            self._changes.close()
         self._noter.dispose()
         self._engine.dispose()
 
@@ -255,10 +285,27 @@ class State:
         return False
 
     def token_and_user(self, digest: str) -> tuple[TokenRow, UserRow] | None:
-        """The token with this digest and the user it belongs to: one indexed query."""
+        """The token with this digest and the user it belongs to: one indexed query.
+
+        With SQLite the answer is kept for as long as nobody has changed the database, which is asked each time: so a
+        token that is revoked stops at once, in every process.
+        """
+        version = self._changes.version() if self._changes else None
+        if version is not None:
+            if version != self._known[0]:
+                self._known = (version, {})
+            known = self._known[1]
+            found = known.get(digest)
+            if found is not None:
+                return found
         with _told(), self._engine.connect() as connection:
             row = connection.execute(_TOKEN_AND_USER, {"digest": digest}).first()
-        return None if row is None else (TokenRow(*row[:_TOKEN_WIDTH]), UserRow(*row[_TOKEN_WIDTH:]))
+        if row is None:
+            return None
+        found = TokenRow(*row[:_TOKEN_WIDTH]), UserRow(*row[_TOKEN_WIDTH:])
+        if version is not None and len(known) < _MOST_KNOWN:
+            known[digest] = found
+        return found
 
     def tokens(self, user: str | None = None) -> list[TokenRow]:
         """The tokens of one user, or all, oldest first."""

@@ -41,7 +41,7 @@ def render(description: Description) -> tuple[bytes, str]:
 {_prose(info["description"])}
 <p>The same as <a href="/openapi.json">OpenAPI 3.1</a>.</p>
 <form class="credentials" hidden autocomplete="off">
-<label>Token to try calls with
+<label>Token to try calls with (this page forgets it when it is closed)
 <input type="password" name="token" autocomplete="off" spellcheck="false"></label>
 </form>
 </header>
@@ -136,13 +136,23 @@ def _parameters(parameters: list[Description]) -> str:
     if not parameters:
         return ""
     rows = "".join(
-        f'<tr data-name="{escape(parameter["name"])}" data-in="{escape(parameter["in"])}">'
+        f"<tr {_data(parameter)}>"
         f'<th scope="row"><code>{escape(parameter["name"])}</code>{_star(parameter["required"])}</th>'
         f"<td>{escape(parameter['in'])}</td>"
         f"<td>{_inline(parameter['description'])} {_limits(parameter['schema'])}</td></tr>"
         for parameter in parameters
     )
     return _table("Parameters (* needed)", ("Name", "In", "What it is"), rows)
+
+
+def _data(parameter: Description) -> str:
+    """What the script has to know of a parameter."""
+    known = {"name": parameter["name"], "in": parameter["in"]}
+    if parameter["required"]:
+        known["required"] = "yes"
+    if "enum" in parameter["schema"]:
+        known["options"] = " ".join(map(str, parameter["schema"]["enum"]))
+    return " ".join(f'data-{key}="{escape(value)}"' for key, value in known.items())
 
 
 def _table(caption: str, columns: Iterable[str], rows: str) -> str:
@@ -157,8 +167,13 @@ def _star(there: bool) -> str:
 
 def _limits(schema: Description) -> str:
     said = [f"one of {', '.join(map(str, schema['enum']))}"] if "enum" in schema else []
-    words = {"minimum": "from", "maximum": "to", "maxLength": "at most (characters)", "default": "by default"}
-    said += [f"{word} {schema[key]}" for key, word in words.items() if key in schema]
+    words = {
+        "minimum": "from {}",
+        "maximum": "to {}",
+        "maxLength": "at most {} characters",
+        "default": "{} by default",
+    }
+    said += [words[key].format(schema[key]) for key in words if key in schema]
     return f"<small>{escape('; '.join(said))}</small>" if said else ""
 
 
@@ -168,12 +183,13 @@ def _body(description: Description, body: Description | None) -> str:
     media_types = list(body["content"])
     media = body["content"][media_types[0]]
     examples = "".join(
+        f'<p class="caption">Example: {escape(name)}</p>'
         f'<pre tabindex="0" data-example="{escape(name)}" data-type="{escape(media_types[0])}">'
         f"{escape(_pretty(example['value']))}</pre>"
         for name, example in media["examples"].items()
     )
     types = " or ".join(f"<code>{escape(name)}</code>" for name in media_types)
-    return f"<h4>Body</h4><p>{types}</p>{_members(description, media['schema'])}{examples}"
+    return f"<h4>Body</h4><p>{types}</p>{_members(description, media['schema'], 'needed')}{examples}"
 
 
 def _responses(description: Description, responses: Description) -> str:
@@ -195,10 +211,11 @@ def _response(description: Description, status: str, reply: Description) -> str:
     return f'<details class="reply"><summary>{summary}</summary>{members}</details>'
 
 
-def _members(description: Description, schema: Description) -> str:
+def _members(description: Description, schema: Description, mark: str = "always") -> str:
+    """The members of an object; `mark` says what the star on some of them means."""
     schema = _resolve(description, schema)
     if schema.get("type") == "array":
-        return f"<p>An array of:</p>{_members(description, schema['items'])}"
+        return f"<p>An array of:</p>{_members(description, schema['items'], mark)}"
     properties = schema.get("properties")
     if not properties:
         return ""
@@ -209,7 +226,8 @@ def _members(description: Description, schema: Description) -> str:
         f"<td>{_inline(_resolve(description, member).get('description', ''))}</td></tr>"
         for name, member in properties.items()
     )
-    return _table("Members (* always)", ("Name", "Type", "What it is"), rows)
+    caption = f"Members (* {mark})" if required else "Members"
+    return _table(caption, ("Name", "Type", "What it is"), rows)
 
 
 def _type(description: Description, schema: Description) -> str:

@@ -143,7 +143,7 @@ PAGE_SIZE = Parameter(
 )
 SEARCH = Parameter(
     "search",
-    "Words to find in names, descriptions and labels.",
+    "Words, or beginnings of words, to find in names and descriptions; all of them must be there.",
     {"type": "string", "maxLength": MAX_SEARCH},
     _search,
     example="database",

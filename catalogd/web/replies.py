@@ -33,8 +33,8 @@ def caller(req: Request) -> Caller:
 
 
 def to_json(value: object) -> bytes:
-    """Compact JSON in UTF-8."""
-    return _encode(value).encode("utf-8", "replace")
+    """Compact JSON in UTF-8, with a newline at its end: in a shell the prompt stays on a line of its own."""
+    return (_encode(value) + "\n").encode("utf-8", "replace")
 
 
 def send(

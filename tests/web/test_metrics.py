@@ -38,7 +38,7 @@ def test_the_health_of_store_and_read_model_is_shown(site: Site) -> None:
     assert 'catalogd_health{status="ok"} 1.0' in text
     assert 'catalogd_health{status="failing"} 0.0' in text
     assert "catalogd_store_packs " in text
-    assert "catalogd_read_model_repositories " in text
+    assert "catalogd_read_model_behind " in text
 
 
 def test_health_is_told_to_everybody(site: Site) -> None:

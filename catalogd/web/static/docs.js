@@ -12,8 +12,13 @@
   };
 
   const field = (row) => {
-    const name = row.dataset.name;
-    return make("label", {}, name, make("input", { name, autocomplete: "off", spellcheck: false }));
+    const { name, options } = row.dataset;
+    const required = "required" in row.dataset;
+    if (options) {
+      const choices = ["", ...options.split(" ")].map((value) => make("option", { value }, value));
+      return make("label", {}, name, make("select", { name, required }, ...choices));
+    }
+    return make("label", {}, required ? `${name} *` : name, make("input", { name, required, autocomplete: "off", spellcheck: false }));
   };
 
   const target = (article, form) => {
@@ -32,7 +37,8 @@
   };
 
   const show = async (response) => {
-    const text = await response.text();
+    const isImage = (response.headers.get("Content-Type") || "").startsWith("image/");
+    const text = isImage ? `(${(await response.blob()).size} bytes of an image)` : await response.text();
     let body = text;
     try { body = JSON.stringify(JSON.parse(text), null, 2); } catch { /* not JSON: as it came */ }
     const headers = [...response.headers].map(([name, value]) => `${name}: ${value}`).join("\n");

@@ -1,0 +1,162 @@
+"""The house of docs/architecture.md: imports run downward only, and each library is known in one place."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+
+PROJECT = Path(__file__).parents[1]
+PACKAGE = PROJECT / "catalogd"
+MOST_LINES = 450
+
+# From the top of the house to its ground.
+FLOORS = {
+    4: {"__main__", "cli", "server", "http_parser", "upkeep"},
+    3: {"web"},
+    2: {"catalog", "accounts", "rights", "check", "check_formats"},
+    1: {"store", "readmodel", "state", "credentials", "sqlitefile"},
+    0: {"documents", "names", "settings", "errors", "sample"},
+}
+FLOOR_OF = {part: floor for floor, parts in FLOORS.items() for part in parts}
+# Parts that stand on floor 1 and know nothing of each other: catalog/ brings them together.
+STORES = ("store", "readmodel", "state")
+
+# A library, and the only parts that may import it.
+KNOWN_ONLY_TO = {
+    "git": {"store"},
+    "gitdb": set(),
+    "falcon": {"web"},
+    "sqlalchemy": {"state"},
+    "waitress": {"server", "http_parser"},
+    "click": {"cli"},
+    "prometheus_client": {"web"},
+    "jsonschema": {"documents"},
+    "referencing": {"documents"},
+    "argon2": {"credentials"},
+}
+
+
+def name_of(file: Path) -> str:
+    """`catalogd.store.pack` for catalogd/store/pack.py, `catalogd.store` for its __init__.py."""
+    parts = file.relative_to(PROJECT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+MODULES = {name_of(file): file for file in sorted(PACKAGE.rglob("*.py"))}
+TREES = {name: ast.parse(file.read_text()) for name, file in MODULES.items()}
+
+
+def part_of(module: str) -> str | None:
+    """The part of the house that a module of ours belongs to; None for the package itself."""
+    return module.split(".")[1] if "." in module else None
+
+
+def imports(module: str) -> Iterator[str]:
+    """What a module imports: modules of ours by their full name, others by their first."""
+    for node in ast.walk(TREES[module]):
+        if isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module} has a relative import in line {node.lineno}"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        else:
+            continue
+        for name in names:
+            if name.split(".")[0] != "catalogd":
+                yield name.split(".")[0]
+                continue
+            while name not in MODULES:
+                name = name.rpartition(".")[0]
+            yield name
+
+
+def test_every_part_of_the_package_has_a_floor():
+    assert {part_of(module) for module in MODULES} - {None} == FLOOR_OF.keys()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_run_downward_only(module):
+    part = part_of(module)
+    for imported in imports(module):
+        other = part_of(imported)
+        if part is None or other is None or not imported.startswith("catalogd") or other == part:
+            continue
+        assert FLOOR_OF[other] <= FLOOR_OF[part], f"{module} imports {imported}, which is on a floor above"
+        assert not (part in STORES and other in STORES), f"{module} knows another store: {imported}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_library_is_known_only_where_it_belongs(module):
+    for imported in imports(module):
+        allowed = KNOWN_ONLY_TO.get(imported)
+        assert allowed is None or part_of(module) in allowed, f"{module} imports {imported}"
+
+
+def test_no_module_imports_itself_by_a_detour():
+    # `catalogd` itself is only the version.
+    graph = {module: set(imports(module)) & MODULES.keys() - {"catalogd", module} for module in MODULES}
+    try:
+        tuple(TopologicalSorter(graph).static_order())
+    except CycleError as error:
+        pytest.fail(f"a cycle of imports: {' imports '.join(reversed(error.args[1]))}")
+
+
+@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) not in ("cli", "__main__")])
+def test_only_the_command_line_reads_flags_and_environment(module):
+    for node in ast.walk(TREES[module]):
+        attribute = isinstance(node, ast.Attribute) and (getattr(node.value, "id", None), node.attr)
+        forbidden = (("os", "environ"), ("os", "getenv"), ("sys", "argv"))
+        assert attribute not in forbidden, f"{module}:{node.lineno}"
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_repository_is_never_a_bare_repo(module):
+    """Names that come from the interface (repo_name, repo_path, is_repo_starred) are the only ones."""
+    for name, line in defined(TREES[module]):
+        rest = re.sub(r"(?i)repo_(name|path|starred)", "", name)
+        assert not re.search(r"(?i)(^|_)repos?(_|$)", rest), f"{module}:{line} defines {name}"
+
+
+def defined(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """Every identifier that is defined in a module, with its line."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name, node.lineno
+        elif isinstance(node, ast.arg):
+            yield node.arg, node.lineno
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            yield node.id, node.lineno
+        elif isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store):
+            yield node.attr, node.lineno
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_no_module_is_too_long(module):
+    lines = len(MODULES[module].read_text().splitlines())
+    assert lines <= MOST_LINES, f"{module} has {lines} lines and is probably two modules"
+
+
+def test_every_module_says_what_it_is():
+    assert [name for name, tree in TREES.items() if not ast.get_docstring(tree)] == []
+
+
+def test_the_map_names_every_module_and_no_other():
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    section = text.partition("## The floors\n")[2].partition("\n## ")[0]
+    assert section, "docs/architecture.md has no section `The floors`"
+    named = re.findall(r"^\| `([\w/]+\.py)` \|", section, re.MULTILINE)
+    there = [file.relative_to(PACKAGE).as_posix() for file in MODULES.values() if file.name != "__init__.py"]
+    assert sorted(named) == sorted(there)
+
+
+def test_the_map_has_each_module_on_its_floor():
+    text = (PROJECT / "docs" / "architecture.md").read_text()
+    for floor, body in re.findall(r"^### Floor (\d).*?\n(.*?)(?=^##)", text, re.MULTILINE | re.DOTALL):
+        for path in re.findall(r"^\| `([\w/]+\.py)` \|", body, re.MULTILINE):
+            part = path.partition("/")[0].removesuffix(".py")
+            assert part in FLOORS[int(floor)], f"{path} is not on floor {floor}"
