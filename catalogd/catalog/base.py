@@ -107,8 +107,16 @@ class UseCases:
         found = reading.read(names.document_path(namespace, repo_name))
         if found is None:
             raise no_repository(namespace, repo_name)
-        document = parse_stored(found[1], namespace, repo_name)
-        if not rights.may_read(caller.account, namespace, document["is_public"]):
+        try:
+            document = parse_stored(found[1], namespace, repo_name)
+            is_public = document["is_public"]
+        except Conflict:
+            # Whether a broken document is public nobody can tell, so it is there only for who sees all of them.
+            if rights.may_read(caller.account, namespace, False):
+                rights.require_write(caller.account, namespace)
+                raise
+            is_public = False
+        if not rights.may_read(caller.account, namespace, is_public):
             raise no_repository(namespace, repo_name)
         rights.require_write(caller.account, namespace)
         return found[0], document

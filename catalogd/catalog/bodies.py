@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from catalogd.documents import canonical, same
+from catalogd.documents.positions import escape
 from catalogd.errors import Fault, Invalid, NotFound
 
 Document = dict[str, Any]
@@ -19,6 +20,10 @@ READ_ONLY = (
 
 # What use has made of a repository, not an editor: going back in history leaves it alone.
 COUNTERS = ("download", "upload", "repo_starred_count", "pulled_at", "pushed_at")
+
+# A reply that refuses a body is not to grow with it.
+_MOST_FAULTS = 20
+_MOST_OF_A_KEY = 200
 
 _DEFAULTS = canonical.complete({"namespace": "", "repo_name": ""})
 
@@ -76,6 +81,13 @@ def with_tag(document: Document, tag: str, body: object, now: str) -> Document:
     return document | {"tags": canonical.sorted_tags(tags), "pushed_at": now}
 
 
+def seen_in_tag(error: Invalid, document: Document, tag: str) -> Invalid:
+    """The same error with its pointers into the body that `with_tag` was given, where they were into the document."""
+    place = f"/tags/{[there['tag'] for there in document['tags']].index(tag)}/"
+    faults = [Fault(fault.pointer.replace(place, "/", 1), fault.detail) for fault in error.faults]
+    return Invalid(error.detail, faults)
+
+
 def without_tag(document: Document, tag: str) -> Document:
     """The document without a tag. Raises NotFound."""
     require_tag(document["tags"], tag)
@@ -127,10 +139,11 @@ def same_but_for_time(one: Mapping, other: Mapping) -> bool:
 def _members(body: object, allowed: tuple[str, ...]) -> Document:
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.", [Fault("", "must be an object")])
-    faults = [Fault(f"/{key}", _why_refused(key, allowed)) for key in body if key not in allowed]
-    if faults:
-        names = ", ".join(fault.pointer[1:][:80] for fault in faults[:5])
-        raise Invalid(f"These fields cannot be written: {names}.", faults[:20])
+    refused = [key for key in body if key not in allowed][:_MOST_FAULTS]
+    if refused:
+        names = ", ".join(key[:80] for key in refused[:5])
+        faults = [Fault(f"/{escape(key[:_MOST_OF_A_KEY])}", _why_refused(key, allowed)) for key in refused]
+        raise Invalid(f"These fields cannot be written: {names}.", faults)
     return dict(body)
 
 

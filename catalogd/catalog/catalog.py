@@ -76,11 +76,14 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
     def health(self) -> dict:
         """Whether reads and writes work: {status: ok|degraded|failing, commit, store, read_model, faults}.
 
-        Degraded: it serves, but not all of it or not writes. Names of documents at fault are not told here,
-        where anyone may ask, only how many; `catalogd doctor` names them.
+        Failing: nothing can be read. Degraded: it serves, but not all of it or not writes. Anyone may ask, so it tells nothing that the catalog
+        holds: of documents at fault only how many; `catalogd doctor` names them.
         """
-        stats = self._model.stats()
         head = self._store.head()
+        try:
+            stats = self._model.stats()
+        except CatalogdError as error:
+            return {"status": "failing", "commit": None, "store": {"head": head}, "read_model": {"failure": error.detail}}
         failure = self._store.failure
         behind = stats.commit != head
         degraded = failure is not None or stats.faults > 0 or behind
@@ -93,11 +96,6 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
                 "failure": failure,
                 "packs": self._store.maintenance.packs(),
             },
-            "read_model": {
-                "commit": stats.commit,
-                "behind": behind,
-                "repositories": stats.documents,
-                "commits": stats.commits,
-            },
+            "read_model": {"commit": stats.commit, "behind": behind},
             "faults": stats.faults,
         }

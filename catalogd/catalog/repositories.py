@@ -18,8 +18,8 @@ from catalogd.catalog.shapes import (
     TagWritten,
     Written,
 )  # fmt: skip
-from catalogd.documents import canonical, diff
-from catalogd.errors import BadQuery, NotFound
+from catalogd.documents import diff
+from catalogd.errors import BadQuery, Invalid, NotFound
 from catalogd.store import Draft, Reading, blob_id, rfc3339
 
 # A list in the past that has to be searched or sorted reads every document from git; so many at most.
@@ -145,16 +145,21 @@ class Repositories(UseCases):
         """Set a tag. Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid."""
         names.check_tag(tag)
         was_there = False
+        after: Document | None = None
 
         def change(document: Document, now: str) -> Document:
-            nonlocal was_there
+            nonlocal was_there, after
             was_there = bodies.find_tag(document, tag) is not None
-            return bodies.with_tag(document, tag, body, now)
+            after = bodies.with_tag(document, tag, body, now)
+            return after
 
-        written = self._change(
-            caller, namespace, repo_name, change,
-            action="tag", message=lambda *_: f"Tag {namespace}/{repo_name}: {tag}", if_match=if_match,
-        )  # fmt: skip
+        try:
+            written = self._change(
+                caller, namespace, repo_name, change,
+                action="tag", message=lambda *_: f"Tag {namespace}/{repo_name}: {tag}", if_match=if_match,
+            )  # fmt: skip
+        except Invalid as error:
+            raise (bodies.seen_in_tag(error, after, tag) if after else error) from None
         found = bodies.require_tag(written.document["tags"], tag)
         return TagWritten(found, not was_there, written.changed, written.blob, written.commit)
 

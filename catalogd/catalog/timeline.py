@@ -96,6 +96,8 @@ class Timeline(UseCases):
         """
         path, floor = self._readable_history(caller, namespace, repo_name)
         rights.require_write(caller.account, namespace)
+        if not self._model.history(path, floor, 1, 1)[0]:
+            raise no_repository(namespace, repo_name)
         moment = self._named(commit)
         old_blob = self._model.state_at(moment.seq, path) if moment.seq >= floor else None
         if old_blob is None:
