@@ -13,10 +13,12 @@ from catalogd.settings import Settings
 log = logging.getLogger(__name__)
 
 _DAY = 86_400.0
+# So long, in seconds, git's own files may lack what only the journal has made durable.
+_CHECKPOINT_INTERVAL = 2.0
 
 
 class Upkeep:
-    """Two threads, off the path of every request: one watches, one folds packs."""
+    """Two threads, off the path of every request: one follows main and the disk, one folds packs."""
 
     def __init__(self, catalog: Catalog, settings: Settings):
         self._catalog = catalog
@@ -38,12 +40,15 @@ class Upkeep:
             thread.join()
 
     def _watch(self) -> None:
-        follow_at = 0.0
+        follow_at = checkpoint_at = 0.0
         while not self._stopping.wait(self._settings.watch_interval):
             self._catalog.notice()
             if time.monotonic() >= follow_at:
                 self._catalog.follow_index()
                 follow_at = time.monotonic() + self._settings.index_interval
+            if time.monotonic() >= checkpoint_at:
+                self._catalog.store.checkpoint()
+                checkpoint_at = time.monotonic() + _CHECKPOINT_INTERVAL
 
     def _keep_house(self) -> None:
         """A fold as soon as there are many packs; all in one pack once a day."""

@@ -10,16 +10,17 @@ from pathlib import Path
 import pytest
 
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
+NOT_INSTALLED = "is not installed"
 PROJECT = Path(__file__).parents[1]
 OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz"
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """With CATALOGD_TEST_STRICT=1 a test that could not run has failed."""
+    """With CATALOGD_TEST_STRICT=1 a test whose program is missing has failed."""
     report = yield
-    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
-        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+    if STRICT and report.skipped and reason.endswith(NOT_INSTALLED):
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} could not run: {reason}"
     return report
@@ -54,7 +55,7 @@ def program():
     def find(name: str) -> str:
         found = shutil.which(name)
         if found is None:
-            pytest.skip(f"{name} is not installed")
+            pytest.skip(f"{name} {NOT_INSTALLED}")
         return found
 
     return find

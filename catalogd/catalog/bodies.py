@@ -120,7 +120,10 @@ def with_tag_configs(document: Document, body: object) -> Document:
         what = "an object" if isinstance(old, dict) else "an array"
         raise Invalid(f"The stored tag_configs is {what}, so the body must be one.", [Fault("", f"must be {what}")])
     if isinstance(body, list):
-        merged: object = [*(old or []), *(element for element in body if element not in (old or []))]
+        # By their text, as Python takes true and 1 for the same, and as a search through a list takes long.
+        known = {canonical.one_line(element) for element in old or []}
+        given = {canonical.one_line(element): element for element in body}
+        merged: object = [*(old or []), *(element for text, element in given.items() if text not in known)]
     else:
         merged = merge_patch(old, body)
     return document | {"build_config": config | {"tag_configs": merged}}

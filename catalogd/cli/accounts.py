@@ -12,7 +12,8 @@ from pathlib import Path
 import click
 
 from catalogd.accounts import DEFAULT_SCOPES, SCOPES, Accounts
-from catalogd.cli.common import Commands, echo, load_settings, with_settings
+from catalogd.cli.common import load_settings, with_settings
+from catalogd.cli.terminal import Commands, echo
 from catalogd.errors import NotACatalog
 from catalogd.settings import Settings
 from catalogd.state import State

@@ -11,7 +11,7 @@ import click
 from catalogd import check_formats
 from catalogd.check import ERROR, Finding, fixed
 from catalogd.check import check as findings_in
-from catalogd.cli.common import echo
+from catalogd.cli.terminal import echo
 from catalogd.errors import NotACatalog
 from catalogd.names import KINDS, schema_path
 from catalogd.store import Checkout, all_files

@@ -1,4 +1,4 @@
-"""What all commands share: settings, an open catalog, one way to fail, and text that is safe for a terminal."""
+"""What the commands on a catalog share: settings, an open catalog, and names of repositories as arguments."""
 
 from __future__ import annotations
 
@@ -9,38 +9,14 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import click
 
 from catalogd import settings as settings_module
 from catalogd.accounts import SCOPES, Account
 from catalogd.catalog import Caller, Catalog
-from catalogd.check_formats import safe
-from catalogd.errors import CatalogdError
 from catalogd.settings import Settings
 from catalogd.store import GitFailed
-
-
-class Commands(click.Group):
-    """Turns every error that is meant for the user into one line and exit status 1."""
-
-    def invoke(self, context: click.Context) -> Any:
-        try:
-            return super().invoke(context)
-        except CatalogdError as error:
-            lines = [f"catalogd: {safe(error.detail)}"]
-            lines += [f"  {safe(fault.pointer)}: {safe(fault.detail)}" for fault in error.faults]
-            click.echo("\n".join(lines), err=True)
-            raise SystemExit(1) from None
-        except BrokenPipeError:
-            # Whoever read our output, `head` say, has had enough. Python would complain once more at its end.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            raise SystemExit(1) from None
-        except OSError as error:
-            click.echo(f"catalogd: {error.strerror}{f': {error.filename}' if error.filename else ''}", err=True)
-            raise SystemExit(1) from None
-
 
 catalog_option = click.option(
     "--catalog", metavar="DIR", help="The catalog's directory (CATALOGD_CATALOG, default ./catalog)."
@@ -97,8 +73,3 @@ def split_name(context: click.Context, parameter: click.Parameter, value: str) -
 
 
 repository_argument = click.argument("repository", metavar="NAMESPACE/NAME", callback=split_name)
-
-
-def echo(text: str = "") -> None:
-    """Print text that may come from a document: what a terminal would obey is spelled out."""
-    click.echo("\n".join(safe(line) for line in text.split("\n")))

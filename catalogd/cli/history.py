@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from catalogd.cli.common import echo, hand, open_catalog, repository_argument, with_settings
+from catalogd.cli.common import hand, open_catalog, repository_argument, with_settings
+from catalogd.cli.terminal import echo
 from catalogd.documents import ABSENT, canonical
 from catalogd.names import document_path
 from catalogd.store import short

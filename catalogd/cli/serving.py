@@ -11,7 +11,8 @@ import click
 from catalogd.accounts import Accounts
 from catalogd.catalog import Catalog
 from catalogd.cli.accounts import open_state
-from catalogd.cli.common import echo, hand, load_settings, with_settings
+from catalogd.cli.common import hand, load_settings, with_settings
+from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import NotACatalog
 from catalogd.names import KINDS, schema_path

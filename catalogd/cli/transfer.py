@@ -18,7 +18,8 @@ import click
 
 import catalogd
 from catalogd.cli.accounts import open_state
-from catalogd.cli.common import echo, hand, load_settings, open_catalog, with_settings
+from catalogd.cli.common import hand, load_settings, open_catalog, with_settings
+from catalogd.cli.terminal import echo
 from catalogd.errors import Malformed
 from catalogd.store import rfc3339, short
 

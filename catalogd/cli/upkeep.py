@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from catalogd.cli.common import echo, open_catalog, with_settings
+from catalogd.cli.common import open_catalog, with_settings
+from catalogd.cli.terminal import echo
 
 
 @click.command()

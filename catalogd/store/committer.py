@@ -14,21 +14,19 @@ from collections import deque
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from catalogd.errors import CatalogdError, NoSpace, StoreFailed
+from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
-from catalogd.store.history import Change, Commit, rfc3339
+from catalogd.store.group import Group
+from catalogd.store.history import Change, Commit
 from catalogd.store.index import Index
 from catalogd.store.locks import CatalogLock
-from catalogd.store.objects import EMPTY_TREE, commit_data, identity
-from catalogd.store.pack import Pack
-from catalogd.store.refs import Branch, Moved
-from catalogd.store.snapshot import ObjectCache, Snapshot, Unwritten, splice
+from catalogd.store.objects import EMPTY_TREE, blob_id
+from catalogd.store.redo import Redo
+from catalogd.store.refs import Branch, Moved, Unsure
+from catalogd.store.snapshot import ObjectCache, Snapshot
 from catalogd.store.worktree import WorkTree
 
 log = logging.getLogger(__name__)
-
-COMMITTER = "catalogd"
-COMMITTER_EMAIL = "catalogd@localhost"
 
 # Edits in one group: more gain little (facts: 64 cost 0.14 ms each) and make the first wait for the last.
 _MAX_GROUP = 64
@@ -37,6 +35,14 @@ _RESERVE = 1 << 20
 # When somebody has just staged something by hand, writes wait so long that a commit by hand can get through,
 # and after it go on for at least as long.
 _GIVE_WAY = 0.25
+
+# What the system may refuse before anything has gone to the disk. It says nothing about the disk.
+_REFUSALS = frozenset(
+    {
+        errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EACCES, errno.EPERM, errno.ENOENT, errno.EEXIST, errno.ENOTDIR,
+        errno.EISDIR, errno.ELOOP, errno.ENAMETOOLONG,
+    }
+)  # fmt: skip
 
 AfterCommit = Callable[[str | None, list[Commit], dict[str, bytes]], None]
 
@@ -66,48 +72,6 @@ class _Ticket:
         return self.outcome
 
 
-class _Group:
-    """The commits that are being made, on top of `parent`."""
-
-    def __init__(self, objects: ObjectCache, parent: str | None):
-        self.parent = parent
-        self.base = Snapshot(objects, parent, objects.tree(objects.root_of(parent)) if parent else EMPTY_TREE)
-        self.objects = Unwritten(objects)
-        self.pack = Pack()
-        self.head = Snapshot(self.objects, parent, self.base.root)
-        self.newest = parent
-        self.commits: list[Commit] = []
-        self.files: dict[str, bytes | None] = {}
-        self.blobs: dict[str, bytes] = {}
-        self.roots: dict[str, str] = {}
-
-    def add(self, edit: Edit, message: str, files: dict[str, bytes | None]) -> str:
-        """One more commit. Returns its id."""
-        changes = []
-        for path, data in files.items():
-            old = self.head.id_of(path)
-            new = None
-            if data is not None:
-                new = self.pack.add("blob", data)
-                self.objects.add_blob(data)
-                self.blobs[new] = data
-            changes.append(Change(path, old, new))
-        for tree in splice(self.objects, self.head.root, {c.path: c.new for c in changes}):
-            self.pack.add_tree(tree)
-            self.objects.add_tree(tree)
-        root = tree
-        seconds = int(time.time())
-        author = identity(edit.author, edit.email)
-        committer = identity(COMMITTER, COMMITTER_EMAIL)
-        commit = self.pack.add("commit", commit_data(root.id, self.newest, author, committer, seconds, message))
-        self.roots[commit] = root.id
-        self.commits.append(Commit(commit, edit.author, edit.email, rfc3339(seconds), message, tuple(changes)))
-        self.files.update(files)
-        self.newest = commit
-        self.head = Snapshot(self.objects, None, root)
-        return commit
-
-
 class Committer:
     """Makes commits of edits, and is the only one that does."""
 
@@ -118,6 +82,7 @@ class Committer:
         objects: ObjectCache,
         worktree: WorkTree,
         index: Index,
+        redo: Redo,
         pack_directory: Path,
         after_commit: AfterCommit,
     ):
@@ -126,6 +91,7 @@ class Committer:
         self._objects = objects
         self._worktree = worktree
         self._index = index
+        self._redo = redo
         self._pack_directory = pack_directory
         self._after_commit = after_commit
         self._queue: deque[_Ticket] = deque()
@@ -156,6 +122,25 @@ class Committer:
     def note_index(self) -> None:
         """The index was written by us: no reason to give way."""
         self._index_seen = self._index.signature()
+
+    def catch_up_files(self) -> bool:
+        """Bring the files up to main that could not be after their commit. False if there still are such."""
+        if not self._lagging:
+            return True
+        with self._lock.held_if_free() as free:
+            if not free:
+                return False
+            now = self._snapshot(self._branch.read())
+            changes = [Change(path, now.id_of(path), now.id_of(path)) for path in self._lagging]
+            try:
+                self._worktree.follow(changes, self._objects.blob, self._lagging)
+            except OSError as error:
+                log.warning("the working tree is still behind main: %s", error)
+                return False
+            finally:
+                self._worktree.forget()
+            self._lagging.clear()
+        return True
 
     def _snapshot(self, head: str | None) -> Snapshot:
         root = self._objects.tree(self._objects.root_of(head)) if head else EMPTY_TREE
@@ -190,26 +175,30 @@ class Committer:
     def _commit_group(self, tickets: list[_Ticket]) -> None:
         if self.failure:
             raise StoreFailed(f"The catalog takes no writes since an I/O error ({self.failure}); see the server's log.")
-        group = _Group(self._objects, self._branch.read())
+        group = Group(self._objects, self._branch.read(), self._branch.is_checked_out())
         outcomes: dict[_Ticket, Outcome] = {}
+        errors: dict[_Ticket, Exception] = {}
         for ticket in tickets:
             try:
                 outcomes[ticket] = self._stage(ticket, group)
             except Exception as error:  # whatever it is, it fails alone
-                ticket.error = error
+                errors[ticket] = error
         if group.commits:
             self._write(group)
+        # Only now: what was read from an earlier edit of the group was not there until it was written.
+        for ticket, error in errors.items():
+            ticket.error = error
         for ticket, outcome in outcomes.items():
             ticket.outcome = outcome
 
-    def _stage(self, ticket: _Ticket, group: _Group) -> Outcome:
+    def _stage(self, ticket: _Ticket, group: Group) -> Outcome:
         if ticket.reading is None or not ticket.reading.still_holds(group.head):
             ticket.draft_on(group.head)
         draft = ticket.drafted
         files = {} if draft is None else self._changed(draft, group.head)
         if draft is None or not files:
             return Outcome(group.newest or "", changed=False)
-        if self._branch.is_checked_out():
+        if group.follows:
             for path in files:
                 self._require_unedited(path, group.base.id_of(path))
         message = _message(draft.message, ticket.edit.trailers)
@@ -217,43 +206,33 @@ class Committer:
 
     @staticmethod
     def _changed(draft: Draft, head: Snapshot) -> dict[str, bytes | None]:
-        changed = {}
-        for path, data in draft.files.items():
-            there = head.read(path)
-            if data != (there[1] if there else None):
-                changed[path] = data
-        return changed
+        return {
+            path: data
+            for path, data in draft.files.items()
+            if head.id_of(path) != (None if data is None else blob_id(data))
+        }
 
     def _require_unedited(self, path: str, committed: str | None) -> None:
-        try:
-            self._worktree.require_unedited(path, committed)
-        except CatalogdError:
-            # The file may be one that we could not bring up to date after an earlier commit.
-            for earlier in self._lagging.get(path, ()):
-                try:
-                    return self._worktree.require_unedited(path, earlier)
-                except CatalogdError:
-                    continue
-            raise
+        # The file may be one that we could not bring up to date after an earlier commit.
+        self._worktree.require_unedited(path, {committed, *self._lagging.get(path, ())})
 
-    def _write(self, group: _Group) -> None:
+    def _write(self, group: Group) -> None:
         """Make the group durable and move main to it."""
-        follows = self._branch.is_checked_out()
         try:
             self._require_space(group)
-            prepared = self._worktree.prepare(group.files if follows else {})
+            prepared = self._worktree.prepare(group.files if group.follows else {})
             try:
-                group.pack.write(self._pack_directory)
-                self._branch.move(group.parent, group.newest or "")
+                group.pack.write(self._pack_directory, durable=not self._redo.has_journal)
+                self._branch.move(group.parent, group.newest or "", secure=lambda: self._redo.secure(group))
             except BaseException:
                 prepared.discard()
                 raise
+        except Unsure as unsure:
+            raise self.stop(unsure.__cause__) from unsure
         except OSError as error:
             raise self._failed(error) from error
         self.packs_written += 1
-        group.objects.keep()
-        for commit, root in group.roots.items():
-            self._objects.keep_root(commit, root)
+        group.keep()
         # From here on the commits are durable: nothing may turn them into an error any more.
         try:
             prepared.put_in_place()
@@ -261,6 +240,7 @@ class Committer:
                 self._lagging.pop(path, None)
         except OSError:
             log.exception("the working tree is behind main; it is brought up to date when the disk allows")
+            prepared.discard()
             for path in group.files:
                 self._lagging.setdefault(path, set()).add(group.base.id_of(path))
         try:
@@ -268,7 +248,7 @@ class Committer:
         except Exception:
             log.exception("the read model is behind main; it catches up with the next read")
 
-    def _require_space(self, group: _Group) -> None:
+    def _require_space(self, group: Group) -> None:
         needed = group.pack.size + 4 * sum(len(data) for data in group.files.values() if data) + _RESERVE
         disk = os.statvfs(self._pack_directory)
         if disk.f_bavail * disk.f_frsize < needed:
@@ -278,12 +258,20 @@ class Committer:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             log.error("no room for a commit: %s", error)
             return NoSpace("There is no room left on the catalog's disk; nothing was written.")
+        if error.errno in _REFUSALS:
+            log.error("the system refuses a commit", exc_info=error)
+            return Unavailable(f"The system refuses the write ({os.strerror(error.errno)}); nothing was written.")
+        return self.stop(error)
+
+    def stop(self, error: BaseException | None) -> StoreFailed:
+        """Take no more writes after an I/O error. Returns what to raise for the write that met it."""
         # After a failed fsync the kernel may have dropped the data, so trying again would prove nothing.
-        self.failure = os.strerror(error.errno) if error.errno else str(error)
+        self.failure = getattr(error, "strerror", None) or str(error)
         log.critical("I/O error in a write: the catalog takes no more writes until it is opened anew", exc_info=error)
         return StoreFailed(f"The write met an I/O error ({self.failure}); it is not acknowledged.")
 
 
 def _message(message: str, trailers: Mapping[str, str]) -> str:
     lines = [f"{key}: {' '.join(value.split())}" for key, value in trailers.items()]
-    return "\n\n".join([message.strip(), "\n".join(lines)]).rstrip()
+    # git ends a message at NUL.
+    return "\n\n".join([message.strip(), "\n".join(lines)]).rstrip().replace("\0", "")

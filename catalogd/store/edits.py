@@ -72,4 +72,6 @@ class Reading:
 
     def still_holds(self, snapshot: Snapshot) -> bool:
         """Whether all that was read is the same in another snapshot."""
+        if snapshot.root.id == self._snapshot.root.id:
+            return True
         return all(snapshot.id_of(path) == seen for path, seen in self.seen.items())

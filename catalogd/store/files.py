@@ -16,14 +16,29 @@ def fsync_directory(directory: Path) -> None:
         os.close(descriptor)
 
 
+def fsync(path: Path) -> None:
+    """Make a file's content durable that somebody else has written."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def write_durably(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> None:
     """Write a new file and fsync it; its name is durable only after fsync_directory. A failure leaves no file."""
+    write(path, chunks, mode, durable=True)
+
+
+def write(path: Path, chunks: Iterable[bytes], mode: int = 0o644, *, durable: bool = False) -> None:
+    """Write a new file. A failure leaves no file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
         try:
             for chunk in chunks:
                 _write_all(descriptor, chunk)
-            os.fsync(descriptor)
+            if durable:
+                os.fsync(descriptor)
         finally:
             os.close(descriptor)
     except BaseException:

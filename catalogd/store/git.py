@@ -7,6 +7,7 @@ string of a user's: only ids, refs and paths that were checked.
 from __future__ import annotations
 
 import os
+import subprocess
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -19,7 +20,8 @@ from git.exc import GitError
 
 from catalogd.errors import CatalogdError, NotACatalog
 
-MINIMUM_VERSION = (2, 31)
+# `git repack --cruft` came with 2.37.
+MINIMUM_VERSION = (2, 37)
 
 
 class GitFailed(CatalogdError):
@@ -42,7 +44,9 @@ class Git:
         self._git.update_environment(
             GIT_DIR=str(self.git_dir), GIT_WORK_TREE=str(root), GIT_INDEX_FILE=str(self.git_dir / "index")
         )
+        self._root = root
         self._reading = threading.Lock()
+        self._reader: subprocess.Popen[bytes] | None = None
 
     @staticmethod
     def init(root: Path) -> None:
@@ -57,22 +61,19 @@ class Git:
 
     def close(self) -> None:
         """End the git children."""
+        self.forget()
         self._git.clear_cache()
         self._repository.close()
 
     def configure(self, values: dict[str, str]) -> None:
         """Set configuration values ("section.key" → value) of this repository."""
-        with self._repository.config_writer() as writer:
-            for key, value in values.items():
-                section, _, option = key.rpartition(".")
-                writer.set_value(section, option, value)
+        for key, value in values.items():
+            self.run("config", key, value)
 
-    def config(self, key: str) -> str | None:
-        """A configuration value, or None."""
-        section, _, option = key.rpartition(".")
-        with self._repository.config_reader() as reader:
-            value = reader.get_value(section, option, "")
-        return str(value) or None
+    def configuration(self) -> dict[str, str]:
+        """All that is configured, by key ("section.key" in lower case)."""
+        listed = self.run("config", "--list", "-z").decode("utf-8", "surrogateescape").split("\0")
+        return {key: value for key, _, value in (line.partition("\n") for line in listed if line)}
 
     def run(self, *arguments: str, stdin: bytes | None = None, env: dict[str, str] | None = None) -> bytes:
         """The output of `git *arguments`. Raises GitFailed."""
@@ -101,17 +102,51 @@ class Git:
             process.stdout.close()
             process.__del__()  # GitPython's way to end a process that runs still: terminate it and wait
 
+    def forget(self) -> None:
+        """End the child that reads objects: what it knows of the packs is no longer true."""
+        with self._reading:
+            self._end_reader()
+
     def read_object(self, object_id: str) -> tuple[str, bytes]:
         """(kind, content) of an object, by a `git cat-file --batch` that stays. Raises KeyError if there is none."""
         with self._reading:
             try:
-                _, kind, _, data = self._git.get_object_data(object_id)
-            except ValueError as error:
-                raise KeyError(object_id) from error
-            except (BrokenPipeError, OSError):
-                self._git.clear_cache()  # the child was killed; a new one starts with the next call
-                _, kind, _, data = self._git.get_object_data(object_id)
-        return os.fsdecode(kind), data  # GitPython gives the kind as bytes, whatever its annotation says
+                return self._ask(object_id)
+            except OSError:
+                self._end_reader()  # it was killed; a new one starts
+                return self._ask(object_id)
+
+    def _ask(self, object_id: str) -> tuple[str, bytes]:
+        # Not GitPython's: it leaves what git says on standard error unread, and of torn packs git says so much that
+        # it waits for a reader in the end.
+        if self._reader is None:
+            self._reader = subprocess.Popen(
+                ["git", "cat-file", "--batch"],
+                cwd=self._root,
+                env={**os.environ, **self._git.environment()},
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+            )
+        asked, answers = self._reader.stdin, self._reader.stdout
+        asked.write(object_id.encode() + b"\n")
+        asked.flush()
+        words = answers.readline().split()
+        if len(words) != 3:
+            if words[1:] == [b"missing"]:
+                raise KeyError(object_id)
+            raise BrokenPipeError("git cat-file has ended")
+        found, kind, size = words[0], words[1].decode(), int(words[2])
+        data = answers.read(size + 1)[:-1]
+        if len(data) != size or not found.startswith(object_id.encode()):
+            raise BrokenPipeError("git cat-file has ended in the middle of an answer, or answers another question")
+        return kind, data
+
+    def _end_reader(self) -> None:
+        if self._reader is not None:
+            self._reader.kill()
+            self._reader.communicate()
+            self._reader = None
 
 
 @contextmanager

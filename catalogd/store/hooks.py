@@ -10,45 +10,86 @@ from pathlib import Path
 # Runs when git is about to move a ref, with its lock held; no option of git's skips it.
 #
 # A commit by hand is made from the index. If the index was behind main when git read it, the commit takes back
-# every path main had moved on. git wrote into the commit when it began (the committer's time, whole seconds), and
+# every path main had moved on. /proc knows when that git was started, the commit itself when it was begun, and
 # `followed` tells which commit the index mirrored then. The commit is refused where a path that catalogd has written
 # since would get that older content again. The same commit made anew succeeds, as the index has caught up.
+#
+# A git may also read the index, let it be replaced, and then write back what it has read. catalogd notices that
+# (index.py), a running server within two seconds: these are taken off. Where none runs, the files tell: a commit that
+# means to take something back has changed the file too, a stale index has not.
 _REFERENCE_TRANSACTION = r"""#!/bin/sh
 # Installed by catalogd. Keeps main growing, and writes through the API from being undone by a stale index.
 [ "$1" = prepared ] || exit 0
 zero=0000000000000000000000000000000000000000
-while read -r old new ref; do
-    [ "$ref" = refs/heads/main ] || continue
-    old=$(git rev-parse -q --verify refs/heads/main) || continue
-    [ "$old" != "$new" ] || continue
-    if [ "$new" = $zero ]; then
-        echo "catalogd: main is the catalog; it cannot be deleted." >&2
-        exit 1
-    fi
-    if ! git merge-base --is-ancestor "$old" "$new"; then
-        echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
-        exit 1
-    fi
-    followed=$(git rev-parse --absolute-git-dir)/catalogd/followed
-    [ -r "$followed" ] || continue
-    began=$(git show -s --format=%ct "$new")
-    base=$(awk -v began="$began" 'NR == 1 || $2 < began { id = $1 } END { print id }' "$followed")
-    [ -n "$base" ] && [ "$base" != "$old" ] && git cat-file -e "$base" 2>/dev/null || continue
-    undone=$( {
+tab=$(printf '\t')
+common=$(git rev-parse --git-common-dir)
+
+# What the commit takes back to before a write of catalogd since $1: path, tab, blob of main.
+taken_back() {
+    [ -n "$1" ] && [ "$1" != "$old" ] && git cat-file -e "$1" 2>/dev/null || return 0
+    range=$1..$old
+    [ "$(git cat-file -t "$1")" = commit ] || range=$old
+    {
         git -c core.quotePath=false log --first-parent --raw --no-abbrev --no-renames --format= \
-            --committer='^catalogd <' "$base..$old"
+            --committer='^catalogd <' "$range"
         echo later
         git -c core.quotePath=false diff-tree -r --no-abbrev --no-renames "$old" "$new"
     } | awk '
         /^later$/ { later = 1; next }
         { path = $0; sub(/^[^\t]*\t/, "", path) }
         !later { before[path, $3]; next }
-        (path, $4) in before { print path }
-    ')
+        (path, $4) in before { print path "\t" $3 }
+    '
+}
+
+# Whether the files here are those of main, as far as no hand has edited them.
+is_on_main() {
+    [ "$(git rev-parse --is-inside-work-tree)" = true ] && [ "$(git symbolic-ref -q HEAD)" = refs/heads/main ]
+}
+
+while read -r given new ref; do
+    [ "$ref" = refs/heads/main ] || continue
+    old=$(git rev-parse -q --verify refs/heads/main) || continue
+    [ "$old" != "$new" ] || continue
+    if [ "$new" = $zero ]; then
+        # git gc packs refs: the file of main goes, its value is in packed-refs.
+        [ "$given" != $zero ] && grep -qx "$given $ref" "$common/packed-refs" 2>/dev/null && continue
+        echo "catalogd: main is the catalog; it cannot be deleted." >&2
+        exit 1
+    fi
+    if ! git merge-base --is-ancestor "$old" "$new"; then
+        echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
+        echo "catalogd: if git reset has changed files already, git reset --hard brings them back." >&2
+        exit 1
+    fi
+    followed=$common/catalogd/followed
+    [ -r "$followed" ] || continue
+    began=$(git -c log.showSignature=false show -s --format=%ct "$new")
+    age=$(awk -v ticks="$(getconf CLK_TCK)" '
+        FNR == NR { up = $1; next }
+        { sub(/.*\) /, ""); print int(up - $20 / ticks) + 1 }
+    ' /proc/uptime "/proc/$PPID/stat" 2>/dev/null)
+    base=$(awk -v began="$began" -v age="${age:-0}" -v now="$(date +%s)" '
+        BEGIN { if (age > 0 && now - age < began) began = now - age }
+        NR == 1 || $2 < began - 2 { id = $1 }
+        END { print id }
+    ' "$followed")
+    undone=$(taken_back "$base" | cut -f1)
+    if [ -z "$undone" ] && is_on_main; then
+        base=$(awk '
+            { id[NR] = $1; since[NR] = $2 }
+            END { for (i = NR; i > 1 && since[i] > since[NR] - 60; i--); print id[i] }
+        ' "$followed")
+        undone=$(taken_back "$base" | while IFS="$tab" read -r path mains; do
+            there=$(git hash-object -- "$path" 2>/dev/null) || there=$zero
+            [ "$there" != "$mains" ] || echo "$path"
+        done)
+    fi
     if [ -n "$undone" ]; then
         echo "catalogd: the catalog was written to while git prepared this commit; it would undo:" >&2
         echo "$undone" | sed 's/^/    /' >&2
-        echo "catalogd: nothing is lost; run the same command again in two seconds." >&2
+        echo "catalogd: nothing is lost; run the same command again in a few seconds." >&2
+        echo "catalogd: if that does not help, git restore --staged with these paths brings the index up to main." >&2
         exit 1
     fi
 done

@@ -3,34 +3,51 @@
 While it is behind, a `git commit` by hand would take the old content of the paths that main has moved on, so
 
 - `followed` keeps, for the last minutes, which commit the index mirrored from when on;
-- the hooks (hooks.py) read it and refuse a commit that began on an index that was behind and would undo a path.
+- the hook (hooks.py) reads it and refuses a commit that began on an index that was behind and would undo a path.
+
+`git commit` reads the index before it locks it, so it can write a state back that was replaced in between. Whenever
+somebody else has written the index it is therefore compared with main anew.
 """
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import shutil
 import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from catalogd.store.files import read_or_none, replace_durably
-from catalogd.store.git import Git
-from catalogd.store.history import Change, read_raw_diff
+from catalogd.store.files import fsync, read_or_none, replace_durably
+from catalogd.store.git import Git, GitFailed
+from catalogd.store.history import LOG_OPTIONS, read_log, read_raw_diff
 from catalogd.store.locks import GitLock, clear_stale
-from catalogd.store.objects import EMPTY_TREE
+from catalogd.store.objects import EMPTY_TREE, object_id
+from catalogd.store.worktree import signature
 
 log = logging.getLogger(__name__)
 
 # A git process that runs longer than this between reading the index and moving main is judged by its oldest state.
 REMEMBER_SECONDS = 900
 _REMEMBER_LINES = 2000
+# No git takes longer than this between reading the index and writing that state back.
+_WRITTEN_BACK_SECONDS = 60
 
 DIFF = ("diff-tree", "-r", "--raw", "--no-abbrev", "--no-renames", "-z")
 
+# By path, every blob id that main had there; None stands for no file.
+Values = dict[str, set[str | None]]
+
 
 class Followed:
-    """The file `followed`: lines "<commit> <seconds>", newest last: since when the index mirrors that commit."""
+    """The file `followed`: lines "<commit> <seconds>", newest last: since when the index mirrors that commit.
+
+    Before the first commit it mirrors the empty tree, so that stands in the commit's place.
+    """
 
     def __init__(self, path: Path):
         self._path = path
@@ -38,21 +55,40 @@ class Followed:
     def newest(self) -> str | None:
         """The commit that the index mirrors, as far as is known."""
         lines = self._lines()
-        return lines[-1].split()[0] if lines else None
+        return lines[-1][0] if lines else None
+
+    def before(self, seconds: float) -> str | None:
+        """The commit that it mirrored so many seconds before it came to the newest; the oldest known if need be."""
+        lines = self._lines()
+        if not lines:
+            return None
+        moment = lines[-1][1] - seconds
+        return next((commit for commit, since in reversed(lines) if since <= moment), lines[0][0])
 
     def append(self, commit: str) -> None:
         """The index mirrors `commit` from now on."""
         now = time.time()
         lines = self._lines()
         # The state before the oldest that is young enough still counts: it lasted until that one began.
-        old = [i for i, line in enumerate(lines) if float(line.split()[1]) < now - REMEMBER_SECONDS]
+        old = [i for i, (_, since) in enumerate(lines) if since < now - REMEMBER_SECONDS]
         lines = lines[old[-1] if old else 0 :][-_REMEMBER_LINES:]
-        text = "\n".join([*lines, f"{commit} {now:.3f}"]) + "\n"
+        text = "".join(f"{commit} {since:.3f}\n" for commit, since in [*lines, (commit, now)])
         replace_durably(self._path, text.encode())
 
-    def _lines(self) -> list[str]:
+    def _lines(self) -> list[tuple[str, float]]:
         text = (read_or_none(self._path) or b"").decode("ascii", "replace")
-        return [line for line in text.splitlines() if len(line.split()) == 2]
+        pairs = (line.split() for line in text.splitlines())
+        return [(commit, float(since)) for commit, since in pairs]
+
+
+@dataclass(frozen=True, slots=True)
+class _Differing:
+    """A path that the index has otherwise than main: main's mode and blob, and the index's blob; None is no file."""
+
+    path: str
+    mode: str
+    mains: str | None
+    indexed: str | None
 
 
 class Index:
@@ -63,62 +99,158 @@ class Index:
         self._root = root
         self._scratch = scratch
         self._file = git.git_dir / "index"
-        self.lock = GitLock(self._file, scratch)
+        self._lock = GitLock(self._file, scratch)
+        self._following = scratch.parent / "follow.lock"
         self._followed = followed
+        self._verified: object = ()  # no signature: nothing is known yet
+        self._staged: dict[str, str | None] = {}
 
     def signature(self) -> tuple[int, int, int] | None:
         """Changes whenever somebody writes the index."""
         try:
-            found = self._file.stat()
+            return signature(self._file.stat())
         except FileNotFoundError:
             return None
-        return found.st_ino, found.st_mtime_ns, found.st_size
 
-    def changes_to(self, commit: str) -> list[Change]:
-        """What main changed since the commit that the index mirrors."""
-        old = self._followed.newest()
-        if old == commit:
-            return []
-        return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, commit))
+    def clear_stale_lock(self, patience: float = 0.0) -> bool:
+        """See locks.clear_stale."""
+        with self._alone() as alone:
+            return alone and clear_stale(self._lock.path, self._scratch, self._root, patience=patience)
 
-    def follow(self, commit: str) -> bool:
-        """Bring the index to `commit`; entries that a hand has staged stay. False while a git holds its lock."""
-        changes = self.changes_to(commit)
-        if not changes:
-            if self._followed.newest() != commit:
-                self._followed.append(commit)
+    def follow(self, read_head: Callable[[], str | None]) -> bool:
+        """Bring the index to main; entries that a hand has staged stay. False while somebody else is at the index."""
+        head = read_head()
+        if head is None or (self._followed.newest() == head and self._verified == self.signature()):
             return True
-        if not self.lock.take(b""):
-            clear_stale(self.lock.path, self._scratch, self._root)
-            return False
-        copy = self._scratch / f"{os.getpid()}-index"
-        try:
-            if self._file.exists():
-                shutil.copyfile(self._file, copy)
-            self._update(copy, self._unstaged(copy, changes))
-            os.replace(copy, self.lock.path)
-            self.lock.commit()
-        except BaseException:
-            copy.unlink(missing_ok=True)
-            self.lock.release()
-            raise
-        self._followed.append(commit)
+        with self._alone() as alone:
+            if not alone:
+                return False
+            if not self._lock.take(b""):
+                clear_stale(self._lock.path, self._scratch, self._root)
+                return False
+            # Main only grows, so what is read now is no older than what the index and `followed` are at.
+            head = read_head() or EMPTY_TREE.id
+            copy = self._scratch / f"{os.getpid()}-index"
+            try:
+                self._bring_to(head, copy)
+            except BaseException:
+                copy.unlink(missing_ok=True)
+                self._lock.release()
+                raise
+            # After the index, never before: a hand's commit is judged by what is written here.
+            if self._followed.newest() != head:
+                self._followed.append(head)
         return True
+
+    def rebuild_if_broken(self) -> None:
+        """Set an index aside that git cannot read: the next `follow` makes a new one."""
+        try:
+            self._git.run("ls-files", "--", "no-such-file")
+        except GitFailed as error:
+            log.warning("git cannot read its index, so it is made anew: %s", error.detail)
+            os.replace(self._file, self._file.with_name("index.broken"))
+
+    def values(self, after: str | None, until: str, paths: list[str] | None = None) -> Values:
+        """What main had, by path, where it changed between two commits."""
+        span = until if after in (None, EMPTY_TREE.id) else f"{after}..{until}"
+        values: Values = defaultdict(set)
+        with self._git.stream("--literal-pathspecs", "log", *LOG_OPTIONS, span, "--", *(paths or ())) as stream:
+            for commit in read_log(stream):
+                for change in commit.changes:
+                    values[change.path] |= {change.old, change.new}
+        return values
 
     def refresh(self) -> None:
         """Let git note which files are as the index says, so that the next `git status` need not read them."""
         self._git.run("update-index", "-q", "--refresh", "--unmerged", "--ignore-missing", "--really-refresh")
 
-    def _unstaged(self, index: Path, changes: list[Change]) -> list[Change]:
-        """Those of the changes whose entry in the index is still the old one."""
-        base = self._followed.newest()
-        if base is None:
-            return changes
-        raw = self._git.run("diff-index", "--cached", *DIFF[2:], base, env={"GIT_INDEX_FILE": str(index)})
-        staged = {change.path for change in read_raw_diff(raw)}
-        return [change for change in changes if change.path not in staged]
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Of all threads and processes, one follows at a time."""
+        descriptor = os.open(self._following, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+        finally:
+            os.close(descriptor)
 
-    def _update(self, index: Path, changes: list[Change]) -> None:
-        lines = (f"{'100644' if c.new else '0'} {c.new or '0' * 40}\t{c.path}\0" for c in changes)
+    def _bring_to(self, head: str, copy: Path) -> None:
+        """Write what main has and the index has not, and give up the lock."""
+        if self._file.exists():
+            lagging = self._lagging(head)
+            if not lagging:
+                self._verified = self.signature()
+                self._lock.release()
+                return
+            shutil.copyfile(self._file, copy)
+            self._update(copy, lagging)
+        else:
+            self._git.run("read-tree", head, env={"GIT_INDEX_FILE": str(copy)})
+        fsync(copy)
+        verified = signature(copy.stat())
+        os.replace(copy, self._lock.path)
+        self._lock.commit()
+        self._verified = verified
+
+    def _lagging(self, head: str) -> list[_Differing]:
+        """The entries that main has left behind; what a hand has staged is none of them."""
+        differing = self._differing(head)
+        base = self._followed.newest()
+        moved = {}
+        if differing and base not in (None, head):
+            changes = read_raw_diff(self._git.run(*DIFF, base or "", head, "--"))
+            moved = {change.path: change.old for change in changes}
+        lagging, others = [], []
+        for entry in differing:
+            is_left = entry.path in moved and moved[entry.path] == entry.indexed
+            (lagging if is_left else others).append(entry)
+        return lagging + self._written_back(others, head)
+
+    def _written_back(self, entries: list[_Differing], head: str) -> list[_Differing]:
+        """Those with what main had a while ago, and the file has not: nobody has staged that.
+
+        A commit by hand that another followed at once leaves such entries, and a git that wrote back what it had
+        read earlier, and a kill between the index and `followed`.
+        """
+        unknown = [e for e in entries if self._staged.get(e.path, "") != e.indexed]
+        found = []
+        if unknown:
+            paths = [e.path for e in unknown] if len(unknown) <= 100 else None
+            had = self.values(self._followed.before(_WRITTEN_BACK_SECONDS), head, paths)
+            found = [e for e in unknown if e.indexed in had.get(e.path, ()) and self._file_id(e.path) != e.indexed]
+        is_found = {entry.path for entry in found}
+        self._staged = {e.path: e.indexed for e in entries if e.path not in is_found}
+        return found
+
+    def _differing(self, head: str) -> list[_Differing]:
+        raw = self._git.run("diff-index", "--cached", *DIFF[2:], head, "--").decode("utf-8", "surrogateescape")
+        fields = raw.split("\0")
+        differing = []
+        for line, path in zip(fields[0:-1:2], fields[1::2], strict=True):
+            mode, _, mains, indexed, status = line.split(" ")
+            if status != "U" and mains != indexed:  # neither in conflict nor staged for its mode alone
+                differing.append(_Differing(path, mode.lstrip(":"), _id_or_none(mains), _id_or_none(indexed)))
+        return differing
+
+    def _file_id(self, path: str) -> str | None:
+        try:
+            data = read_or_none(self._root / path)
+        except OSError:
+            return "unreadable"
+        return None if data is None else object_id("blob", data)
+
+    def _update(self, index: Path, entries: list[_Differing]) -> None:
+        # Removals first: a file may have become a directory.
+        lines = (
+            f"{e.mode} {e.mains}\t{e.path}\0" if e.mains else f"0 {'0' * 40}\t{e.path}\0"
+            for e in sorted(entries, key=lambda e: e.mains is not None)
+        )
         stdin = "".join(lines).encode("utf-8", "surrogateescape")
         self._git.run("update-index", "-z", "--index-info", stdin=stdin, env={"GIT_INDEX_FILE": str(index)})
+
+
+def _id_or_none(object_id: str) -> str | None:
+    return object_id if object_id.strip("0") else None

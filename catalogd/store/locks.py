@@ -13,10 +13,11 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catalogd.errors import Unavailable
+from catalogd.store.files import fsync, write
 
 log = logging.getLogger(__name__)
 
@@ -98,23 +99,25 @@ class GitLock:
     def take(self, content: bytes) -> bool:
         """Create the lock file, with its content, in one step. False if someone else has it."""
         self._own.unlink(missing_ok=True)
-        descriptor = os.open(self._own, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
-        try:
-            os.write(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        write(self._own, [content])
         try:
             os.link(self._own, self.path)
-        except FileExistsError:
-            self._own.unlink()
-            return False
+        except BaseException as error:
+            self._own.unlink(missing_ok=True)
+            if isinstance(error, FileExistsError):
+                return False
+            raise
         return True
 
+    def sync(self) -> None:
+        """Make the lock file's content durable. Raises OSError."""
+        fsync(self.path)
+
     def commit(self) -> None:
-        """The lock file becomes the file."""
+        """The lock file becomes the file. Raises OSError where it did not."""
         os.rename(self.path, self._target)
-        self._own.unlink(missing_ok=True)
+        with suppress(OSError):
+            self._own.unlink()
 
     def release(self) -> None:
         """Give the lock up; the file stays what it was."""
@@ -122,36 +125,74 @@ class GitLock:
         self._own.unlink(missing_ok=True)
 
 
-def clear_stale(lock_file: Path, scratch: Path, root: Path) -> bool:
+def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float = 0.0) -> bool:
     """Remove git's lock file if its owner is dead. Returns whether there is none (any more).
 
-    Call it only while holding the catalog's own lock.
+    The lock of nobody who can be found is stale once it is old enough; that is waited for, for `patience` seconds.
+    Call it for the locks on refs only while holding the catalog's own lock, for the index as Index does.
     """
-    try:
-        found = lock_file.stat()
-    except FileNotFoundError:
-        return True
-    if not (_owner_of_ours_is_dead(found.st_ino, scratch) or _git_is_gone(time.time() - found.st_mtime, root)):
-        return False
-    log.warning("removing the stale lock %s", lock_file)
-    lock_file.unlink(missing_ok=True)
-    return True
+    deadline = time.monotonic() + patience
+    while True:
+        try:
+            found = lock_file.stat()
+        except FileNotFoundError:
+            return True
+        is_held = _is_held(found, scratch, root)
+        if is_held is False:
+            return _remove(lock_file, found.st_ino)
+        if is_held or time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
 
 
-def _owner_of_ours_is_dead(inode: int, scratch: Path) -> bool:
+def _is_held(lock: os.stat_result, scratch: Path, root: Path) -> bool | None:
+    """Whether the owner of a lock file lives; None where that cannot be told yet."""
     for own in scratch.glob("*-lock-*"):
         try:
-            if own.stat().st_ino == inode:
-                return is_leftover(own)
+            if own.stat().st_ino == lock.st_ino:
+                return not is_leftover(own)
         except FileNotFoundError:
             continue
-    return False
+    processes = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc/self") else None
+    if processes is not None and any(_works_in(pid, root) for pid in processes):
+        return True
+    # A time in the future is one from before the clock was set back.
+    age = abs(time.time() - lock.st_mtime)
+    return False if age > (STALE_AFTER_UNSEEN if processes is None else STALE_AFTER) else None
+
+
+def _remove(lock_file: Path, inode: int) -> bool:
+    try:
+        if lock_file.stat().st_ino != inode:
+            return False  # somebody else has removed the stale one and taken the lock
+        log.warning("removing the stale lock %s", lock_file)
+        lock_file.unlink()
+    except FileNotFoundError:
+        pass
+    return True
 
 
 def is_leftover(file: Path) -> bool:
     """Whether a scratch file, "<process id>-...", belongs to a process that is dead."""
     owner = file.name.partition("-")[0]
-    return not owner.isdigit() or not _is_alive(int(owner))
+    if not owner.isdigit() or not _is_alive(int(owner)):
+        return True
+    # Process ids come again: in a container a server has the same one at every start.
+    started = _started(int(owner))
+    try:
+        return started is not None and file.stat().st_mtime < started - 1.0
+    except FileNotFoundError:
+        return True
+
+
+def _started(pid: int) -> float | None:
+    """When a process began, in seconds since the epoch; None where that cannot be known."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b") ")[2].split()
+        age = time.clock_gettime(time.CLOCK_BOOTTIME) - int(fields[19]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, AttributeError):
+        return None
+    return time.time() - age
 
 
 def _is_alive(pid: int) -> bool:
@@ -164,22 +205,29 @@ def _is_alive(pid: int) -> bool:
     return True
 
 
-def _git_is_gone(age: float, root: Path) -> bool:
-    if not os.path.isdir("/proc/self"):
-        return age > STALE_AFTER_UNSEEN
-    return age > STALE_AFTER and not any(_works_in(int(p), root) for p in os.listdir("/proc") if p.isdigit())
-
-
 def _works_in(pid: int, root: Path) -> bool:
     """Whether a process is a git at work in this catalog."""
     process = Path("/proc") / str(pid)
     try:
-        if not (process / "comm").read_text().startswith("git"):
+        if not (process / "comm").read_bytes().startswith(b"git"):
+            return False
+        arguments = (process / "cmdline").read_bytes()
+        if not arguments or _command(arguments.split(b"\0")) in _LOCKLESS:  # without arguments it is a zombie
             return False
         directory = Path(os.readlink(process / "cwd"))
-        arguments = (process / "cmdline").read_bytes()
+    except PermissionError:
+        return True  # another user's: where it works cannot be seen
     except OSError:
         return False
-    if not _LOCKLESS.isdisjoint(arguments.split(b"\0")):
-        return False
     return directory.is_relative_to(root) or os.fsencode(root) in arguments
+
+
+def _command(arguments: list[bytes]) -> bytes:
+    """git's command: the first of its arguments that is neither an option nor the value of one."""
+    rest = iter(arguments[1:])
+    for argument in rest:
+        if argument in (b"-C", b"-c", b"--git-dir", b"--work-tree", b"--namespace"):
+            next(rest, None)
+        elif not argument.startswith(b"-"):
+            return argument
+    return b""

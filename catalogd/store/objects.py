@@ -113,9 +113,9 @@ class Tree:
         merged = dict(zip(self._keys, self._entries, strict=True))
         for name, entry in changes.items():
             encoded = name.encode("utf-8", "surrogateescape")
-            merged.pop(encoded, None)
-            merged.pop(encoded + b"/", None)
+            file, directory = merged.pop(encoded, None), merged.pop(encoded + b"/", None)
             if entry is not None:
+                _require_same_kind(name, file or directory, entry)
                 merged[_key(encoded, entry.mode)] = _serialize(encoded, entry)
         keys = sorted(merged)
         return Tree(keys, [merged[key] for key in keys])
@@ -124,8 +124,8 @@ class Tree:
         encoded = name.encode("utf-8", "surrogateescape")
         old = self.get(name)
         key = _key(encoded, (entry or old or Entry(FILE_MODE, "")).mode)
-        if old is not None and entry is not None and old.is_tree != entry.is_tree:
-            raise Conflict(f"'{name}' is a directory in one version of the catalog and a file in the other.")
+        if old is not None and entry is not None:
+            _require_same_kind(name, _serialize(encoded, old), entry)
         start = bisect_left(self._keys, key)
         stop = start + (old is not None)
         new_entries = [] if entry is None else [_serialize(encoded, entry)]
@@ -161,6 +161,11 @@ def identity(name: str, email: str) -> str:
         return "".join(c for c in text if c.isprintable() and c not in "<>").strip()
 
     return f"{clean(name) or 'unknown'} <{clean(email)}>"
+
+
+def _require_same_kind(name: str, old: bytes | None, new: Entry) -> None:
+    if old is not None and _parse_entry(old).is_tree != new.is_tree:
+        raise Conflict(f"'{name}' is a directory in one version of the catalog and a file in the other.")
 
 
 def _key(name: bytes, mode: bytes) -> bytes:

@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 from catalogd.errors import Conflict, NotACatalog, Unavailable
-from catalogd.store.files import fsync_directory, read_or_none
+from catalogd.store.files import fsync_directory, read_or_none, replace_durably
 from catalogd.store.locks import GitLock, clear_stale
 
 BRANCH = "refs/heads/main"
@@ -24,6 +25,10 @@ _PATIENCE = 3.0
 
 class Moved(Conflict):
     """main is not where it was when the commit was made. The store builds the commit again."""
+
+
+class Unsure(Exception):
+    """main was moved or not, and nobody knows where a power cut would leave it. The cause is the OSError."""
 
 
 class Branch:
@@ -48,10 +53,12 @@ class Branch:
         """Whether the working tree is on main, so that it has to follow."""
         return read_or_none(self._git_dir / "HEAD") == b"ref: %s\n" % BRANCH.encode()
 
-    def move(self, old: str | None, new: str) -> None:
-        """Set main from `old` to `new`, durably.
+    def move(self, old: str | None, new: str, secure: Callable[[], bool] = lambda: False) -> None:
+        """Set main from `old` to `new`.
 
-        Raises Moved if it is not at `old`, Unavailable while a git holds its lock. Hold the catalog's lock.
+        `secure` is called when nobody but us can move it any more. If it returns True, the commit is durable
+        elsewhere; else the move is synced before this returns. Raises Moved if main is not at `old`, Unavailable
+        while a git holds its lock, OSError where main has not moved, and Unsure. Hold the catalog's lock.
         """
         lock = GitLock(self._file, self._scratch)
         deadline = time.monotonic() + _PATIENCE
@@ -64,11 +71,29 @@ class Branch:
         try:
             if self.read() != old:
                 raise Moved("main was moved by someone else.")
+            is_secured = secure()
+            if not is_secured:
+                lock.sync()
         except BaseException:
             lock.release()
             raise
-        lock.commit()
-        fsync_directory(self._file.parent)
+        try:
+            lock.commit()
+        except OSError as error:
+            lock.release()
+            if is_secured:
+                raise Unsure from error
+            raise
+        if is_secured:
+            return
+        try:
+            fsync_directory(self._file.parent)
+        except OSError as error:
+            raise Unsure from error
+
+    def set(self, new: str) -> None:
+        """Set main, durably, whatever it is: for one that a power cut has torn. Hold the catalog's lock."""
+        replace_durably(self._file, new.encode() + b"\n")
 
     def locks(self) -> list[Path]:
         """The lock files that a killed git may have left on main and HEAD."""

@@ -35,6 +35,8 @@ class ObjectCache:
                 self._trees.move_to_end(tree_id)
                 return tree
         tree = Tree.parse(self._git.read_object(tree_id)[1])
+        if tree.id != tree_id:
+            raise KeyError(tree_id)  # not a tree, or not whole: it must not become part of a commit
         self.keep_tree(tree)
         return tree
 

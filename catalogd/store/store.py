@@ -4,6 +4,7 @@
   .git/catalogd/lock            held by whoever writes (flock)
   .git/catalogd/server.lock     held by the server for as long as it runs (flock)
   .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
+  .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
   .git/catalogd/scratch/        files on their way into place, "<process id>-..."
   .git/catalogd/readmodel.db, state.db   not the store's
@@ -15,12 +16,11 @@ import fcntl
 import logging
 import os
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from catalogd.errors import AlreadyServed, NotACatalog, NotFound
+from catalogd.errors import AlreadyServed, CatalogdError, NotACatalog, NotFound
 from catalogd.store import hooks
 from catalogd.store.committer import AfterCommit, Committer
 from catalogd.store.edits import Edit, Outcome
@@ -32,6 +32,7 @@ from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_stale, is_lefto
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
+from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch
 from catalogd.store.snapshot import ObjectCache, Snapshot
 from catalogd.store.worktree import WorkTree
@@ -39,7 +40,6 @@ from catalogd.store.worktree import WorkTree
 log = logging.getLogger(__name__)
 
 _CONFIGURATION = {
-    "core.hooksPath": ".git/catalogd/hooks",
     "core.autocrlf": "false",
     "core.fsync": "committed",  # for commits by hand; ours are synced whatever it says
     "core.logAllRefUpdates": "false",  # main only grows: it is its own log
@@ -49,6 +49,11 @@ _CONFIGURATION = {
     "receive.denyDeletes": "true",
     "receive.fsckObjects": "true",
 }
+
+# How long opening waits for a lock file to be old enough to be stale.
+_PATIENCE = STALE_AFTER + 0.5
+# The kernel writes a file out within some 35 seconds, if nobody asks for it.
+_WRITTEN_OUT_SECONDS = 60.0
 
 
 class Store:
@@ -64,7 +69,7 @@ class Store:
         self.private = self._git.git_dir / "catalogd"
         self._scratch = self.private / "scratch"
         self._require_catalog()
-        self._adopt()
+        self._scratch.mkdir(parents=True, exist_ok=True)
         self.lock = CatalogLock(self.private / "lock", lock_timeout)
         self._branch = Branch(self._git.git_dir, self._scratch)
         self._objects = ObjectCache(self._git)
@@ -75,16 +80,22 @@ class Store:
         self._packs.mkdir(exist_ok=True)
         self.maintenance = Maintenance(self._git, self._packs)
         self._server_lock: int | None = None
-        with self.lock.held():
-            self._recover()
+        self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._committer = Committer(
-            self.lock, self._branch, self._objects, self._worktree, self._index, self._packs, after_commit
+            self.lock, self._branch, self._objects, self._worktree, self._index, self._redo, self._packs, after_commit
         )
+        try:
+            with self.lock.held():
+                self._adopt()
+                self._recover()
+        except BaseException:
+            self._let_go()
+            raise
 
     @staticmethod
     def create(root: Path) -> None:
         """Make an empty catalog in a directory that is empty or does not exist yet. Raises NotACatalog."""
-        if root.exists() and any(root.iterdir()):
+        if root.exists() and (not root.is_dir() or any(root.iterdir())):
             raise NotACatalog(f"{root} is not empty; a new catalog needs a directory of its own.")
         root.mkdir(parents=True, exist_ok=True)
         Git.init(root)
@@ -94,9 +105,14 @@ class Store:
         """Bring the index up to date, if that is possible at once, and end the git children."""
         try:
             self.follow_index()
-        except (OSError, GitFailed) as error:
+        except (OSError, CatalogdError) as error:
             log.warning("git's index stays behind for now: %s", error)
+        self.checkpoint()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._git.close()
+        self._redo.close()
         self.lock.close()
         if self._server_lock is not None:
             os.close(self._server_lock)
@@ -113,6 +129,20 @@ class Store:
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._server_lock = descriptor
+
+    def _is_served(self) -> bool:
+        """Whether a server runs, which has recovered the catalog when it began."""
+        try:
+            descriptor = os.open(self.private / "server.lock", os.O_RDWR)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(descriptor)
+        return False
 
     # Reading
 
@@ -227,17 +257,32 @@ class Store:
         """
         if self._branch.is_checked_out():
             self._worktree.follow(self.diff(old, new), self.blob)
+            self._worktree.forget()
 
     def follow_index(self) -> bool:
         """Bring git's index up to main. False if it has to wait (a git holds the index, or main is not checked out)."""
-        head = self.head()
-        if head is None or not self._branch.is_checked_out():
+        if self.head() is None or not self._branch.is_checked_out():
             return False
-        if self._followed.newest() == head:
-            return True
-        done = self._index.follow(head)
+        if not self._committer.catch_up_files():
+            return False  # `followed` must not say that all is well: the next to open mends from there
+        done = self._index.follow(self.head)
         self._committer.note_index()
         return done
+
+    def checkpoint(self) -> None:
+        """Make everything durable in git's own files, so that a power cut from now on needs no mending.
+
+        Where a write is under way it is left to the next call. An I/O error stops writes, as one in a write does.
+        """
+        if self._redo.is_settled() or self._committer.failure:
+            return
+        try:
+            self._redo.sync()  # most of the work, while writes go on
+            with self.lock.held_if_free() as free:
+                if free:
+                    self._redo.checkpoint()
+        except OSError as error:
+            self._committer.stop(error)
 
     def refresh_index(self) -> None:
         """Let git note that the files are as the index says; it gives up quietly while another git is at work."""
@@ -253,42 +298,50 @@ class Store:
         known = self.private.is_dir() or (self.root / "data").is_dir() or (self.root / "schemas").is_dir()
         if not known:
             raise NotACatalog(f"{self.root} is a git repository but no catalog; `catalogd init` makes one.")
-        if self._git.config("extensions.objectformat") not in (None, "sha1"):
+        if self._git.configuration().get("extensions.objectformat", "sha1") != "sha1":
             raise NotACatalog(f"{self.root} uses another object format than SHA-1, which catalogd cannot write.")
 
     def _adopt(self) -> None:
         """Make a plain clone, or a catalog of an earlier version, one that is ready to be written."""
-        self._scratch.mkdir(parents=True, exist_ok=True)
         self.private.chmod(0o700)
         hooks.install(self.private / "hooks")
-        wanted = _CONFIGURATION | {"catalogd.python": sys.executable}
-        missing = {key: value for key, value in wanted.items() if self._git.config(key) != value}
-        if missing:
-            self._git.configure(missing)
+        # An absolute path: git runs hooks in the working tree, in a linked one, or in .git where a push comes in.
+        wanted = _CONFIGURATION | {
+            "core.hooksPath": str(self.private / "hooks"),
+            "catalogd.python": sys.executable,
+        }
+        there = self._git.configuration()
+        self._git.configure({key: value for key, value in wanted.items() if there.get(key.lower()) != value})
 
     def _recover(self) -> None:
         """Mend what a kill or a power cut left: before anything is served. The lock is held."""
-        for leftover in self._scratch.iterdir():
-            if is_leftover(leftover) and "-lock-" not in leftover.name:
-                leftover.unlink(missing_ok=True)
-        for leftover in self._packs.glob(TEMPORARY_PREFIX + "*"):
+        for leftover in [*self._packs.glob(TEMPORARY_PREFIX + "*"), *self.private.glob(".followed.*")]:
             leftover.unlink(missing_ok=True)
-        for lock_file in [*self._branch.locks(), self._index.lock.path]:
-            self._clear_stale(lock_file)
-        for leftover in self._scratch.iterdir():
+        for lock_file in self._branch.locks():
+            clear_stale(lock_file, self._scratch, self.root, patience=_PATIENCE)
+        self._index.clear_stale_lock(_PATIENCE)
+        for leftover in self._scratch.iterdir():  # after the locks: these tell whose they were
             if is_leftover(leftover):
                 leftover.unlink(missing_ok=True)
+        if not self._is_served():
+            self._redo.replay()
         head = self.head()
+        if self._followed.newest() is None:
+            self._followed.append(head or EMPTY_TREE.id)  # git's own state: the index mirrors what is checked out
         if head is None or not self._branch.is_checked_out():
             return
-        if self._followed.newest() is None:
-            self._followed.append(head)  # git's own state: the index mirrors what is checked out
-        changes = self._index.changes_to(head)
-        for path in self._worktree.follow(changes, self.blob, torn=True):
-            log.warning("%s holds changes that nobody has committed; it is left as it is", path)
-        self._index.follow(head)
+        self._index.rebuild_if_broken()
+        self._recover_files(head)
+        self._index.follow(self.head)
 
-    def _clear_stale(self, lock_file: Path) -> None:
-        deadline = time.monotonic() + STALE_AFTER + 0.5
-        while not clear_stale(lock_file, self._scratch, self.root) and time.monotonic() < deadline:
-            time.sleep(0.05)
+    def _recover_files(self, head: str) -> None:
+        base = self._followed.newest() or EMPTY_TREE.id
+        if base != head:
+            # A kill leaves a file at what main had last or at anything that it had since.
+            was = self._index.values(base, head)
+            for path in self._worktree.follow(self.diff(base, head), self.blob, was):
+                log.warning("%s holds changes that nobody has committed; it is left as it is", path)
+        # What a power cut tears was written shortly before, though perhaps before the index followed.
+        settled = self._followed.before(_WRITTEN_OUT_SECONDS)
+        self._worktree.mend_torn(self.diff(settled, head), self.blob)
+        self._worktree.forget()

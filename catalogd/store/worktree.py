@@ -6,14 +6,21 @@ full disk is met while nothing is lost yet, and nobody ever reads half a file.
 
 from __future__ import annotations
 
+import errno
+import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+import stat
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from catalogd.errors import EditedByHand, Fault
-from catalogd.store.files import read_or_none
 from catalogd.store.history import Change
 from catalogd.store.objects import object_id
+
+log = logging.getLogger(__name__)
+
+# What tells that nobody has written a file: inode, time of change in nanoseconds, bytes. None where there is none.
+Signature = tuple[int, int, int] | None
 
 
 class WorkTree:
@@ -22,15 +29,20 @@ class WorkTree:
     def __init__(self, root: Path, scratch: Path):
         self._root = root
         self._scratch = scratch
+        self._seen: dict[str, Signature] = {}
 
-    def require_unedited(self, path: str, committed: str | None) -> None:
-        """Raise EditedByHand unless the file is what main has there: the blob of that id, or no file."""
+    def require_unedited(self, path: str, committed: Collection[str | None]) -> None:
+        """Raise EditedByHand unless the file is what main has there: a blob of those ids, or no file for None."""
+        directory = self._no_directory_above(path)
+        if directory is not None:
+            what = f"stands where the catalog has the directory {directory}"
+            raise EditedByHand(f"A file {what}; move it away first.", [Fault("", f"a file {what}")])
         found = self._blob_id(path)
-        if found == committed:
+        if found in committed:
             return
         if found is None:
             what = "was deleted by hand and that is not committed"
-        elif committed is None:
+        elif None in committed:
             what = "is in the working tree but not committed"
         else:
             what = "was edited by hand and that is not committed"
@@ -40,7 +52,8 @@ class WorkTree:
 
     def prepare(self, files: Mapping[str, bytes | None]) -> Prepared:
         """Write the new files beside the tree and make their directories. Raises OSError; leaves nothing behind."""
-        prepared = Prepared(self._root, {})
+        prepared = Prepared(self._root, {path: self._seen[path] for path in files})
+        self._seen.clear()
         try:
             for number, (path, data) in enumerate(files.items()):
                 prepared.sources[path] = None if data is None else self._write_scratch(number, data)
@@ -51,33 +64,83 @@ class WorkTree:
             raise
         return prepared
 
-    def follow(self, changes: Iterable[Change], blob: Callable[[str], bytes], *, torn: bool = False) -> list[str]:
+    def follow(
+        self, changes: Iterable[Change], blob: Callable[[str], bytes], was: Mapping[str, set[str | None]] | None = None
+    ) -> list[str]:
         """Bring files from each change's old blob to its new one; returns the paths that a hand has edited.
 
-        With `torn`, also mend files that are a beginning of the new content: a power cut leaves those.
+        `was` has what else main had at a path in between: a kill may have left a file at any of these.
         """
         kept = []
         for change in changes:
             found = self._blob_id(change.path)
             if found == change.new:
                 continue
-            new = blob(change.new) if change.new else None
-            if found != change.old and not (torn and self._is_torn(change.path, new)):
+            is_mains = found == change.old or found in (was or {}).get(change.path, ())
+            if not is_mains or self._no_directory_above(change.path):
                 kept.append(change.path)
                 continue
-            self.prepare({change.path: new}).put_in_place()
+            self._replace(change.path, blob(change.new) if change.new else None)
         return kept
 
-    def _is_torn(self, path: str, whole: bytes | None) -> bool:
-        found = read_or_none(self._root / path)
-        return found is not None and whole is not None and whole.startswith(found.rstrip(b"\0"))
+    def forget(self) -> None:
+        """Forget which files were looked at, where they are not going to be written."""
+        self._seen.clear()
+
+    def mend_torn(self, changes: Iterable[Change], blob: Callable[[str], bytes]) -> None:
+        """Make files whole that are only a beginning of what main has: a power cut leaves those."""
+        for change in changes:
+            found = self._read(change.path) if change.new else None
+            if found is None or change.new is None or object_id("blob", found) == change.new:
+                continue
+            whole = blob(change.new)
+            if whole.startswith(found.rstrip(b"\0")):
+                log.warning("%s was not written out to the disk; it is mended", change.path)
+                self._replace(change.path, whole)
+
+    def _replace(self, path: str, data: bytes | None) -> None:
+        self.prepare({path: data}).put_in_place()
+
+    def _no_directory_above(self, path: str) -> str | None:
+        """The first part of the path above the file that is there and no directory: nothing is written through it."""
+        parts = path.split("/")
+        for depth in range(1, len(parts)):
+            directory = "/".join(parts[:depth])
+            try:
+                if not stat.S_ISDIR(os.lstat(f"{self._root}/{directory}").st_mode):
+                    return directory
+            except FileNotFoundError:
+                return None
+        return None
 
     def _blob_id(self, path: str) -> str | None:
+        data = self._read(path)
+        if data is None:
+            return None if self._seen[path] is None else "not a file"
+        return object_id("blob", data)
+
+    def _read(self, path: str) -> bytes | None:
+        """The content of a plain file, None where there is none; remembers what was there."""
+        self._seen[path] = None
         try:
-            data = read_or_none(self._root / path)
-        except IsADirectoryError:
-            return "directory"
-        return None if data is None else object_id("blob", data)
+            # Not through a link, and without waiting for somebody to write into a pipe.
+            descriptor = os.open(f"{self._root}/{path}", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        except OSError as error:
+            if error.errno not in (errno.ELOOP, errno.ENXIO):
+                raise
+            self._seen[path] = signature(os.lstat(f"{self._root}/{path}"))
+            return None
+        try:
+            found = os.fstat(descriptor)
+            self._seen[path] = signature(found)
+            if not stat.S_ISREG(found.st_mode):
+                return None
+            with open(descriptor, "rb", closefd=False) as file:
+                return file.read()
+        finally:
+            os.close(descriptor)
 
     def _write_scratch(self, number: int, data: bytes) -> Path:
         source = self._scratch / f"{os.getpid()}-file-{number}"
@@ -92,15 +155,21 @@ class WorkTree:
 class Prepared:
     """Files that wait to be renamed into the working tree; None marks one to be removed."""
 
-    def __init__(self, root: Path, sources: dict[str, Path | None]):
+    def __init__(self, root: Path, expected: dict[str, Signature]):
         self._root = root
-        self.sources = sources
+        self._expected = expected
+        self.sources: dict[str, Path | None] = {}
 
     def put_in_place(self) -> None:
-        """Rename them all into the tree. Raises OSError."""
-        for path, source in self.sources.items():
+        """Rename them all into the tree, except where a hand was quicker. Raises OSError."""
+        # The removals last: with its last file a directory goes.
+        for path, source in sorted(self.sources.items(), key=lambda item: item[1] is None):
             target = self._root / path
-            if source is not None:
+            if self._signature(target) != self._expected[path]:
+                log.warning("%s was edited by hand while it was committed; the file is left as it is", path)
+                if source is not None:
+                    source.unlink()
+            elif source is not None:
                 os.replace(source, target)
             else:
                 target.unlink(missing_ok=True)
@@ -113,6 +182,13 @@ class Prepared:
                 source.unlink(missing_ok=True)
                 self._remove_if_empty((self._root / path).parent)
 
+    @staticmethod
+    def _signature(target: Path) -> Signature:
+        try:
+            return signature(os.lstat(target))
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+
     def _remove_if_empty(self, directory: Path) -> None:
         try:
             while directory.parent != self._root and directory != self._root:
@@ -120,3 +196,8 @@ class Prepared:
                 directory = directory.parent
         except OSError:
             return  # not empty, or not there: either is fine
+
+
+def signature(found: os.stat_result) -> tuple[int, int, int]:
+    """Changes whenever somebody writes or replaces the file."""
+    return found.st_ino, found.st_mtime_ns, found.st_size

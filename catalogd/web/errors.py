@@ -92,6 +92,9 @@ _INTERNAL_DETAIL = (
     "The server met an error that it did not expect. Its log has the cause under this request's id."
 )
 
+# Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
+_MOST_QUOTED = 1000
+
 # What Falcon itself raises says little; these say what would be right.
 _DETAILS = {
     404: "There is no such path. /docs lists those that there are.",
@@ -132,11 +135,15 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
     }
     if request_id is not None:
         body["request_id"] = request_id
-    listed = [{"pointer": fault.pointer, "detail": fault.detail} for fault in faults]
+    listed = [{"pointer": _cut(fault.pointer), "detail": _cut(fault.detail)} for fault in faults]
     if listed:
         body["errors"] = listed
     # A detail may quote what a caller sent, so a lone surrogate must not turn a 400 into a 500.
     return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..."
 
 
 def install(app: falcon.App) -> None:

@@ -1,0 +1,183 @@
+"""Durability: the journal in front of git's own files, its checkpoints, and what is made again after a power cut."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from pathlib import Path
+
+from catalogd.errors import NotACatalog
+from catalogd.store.git import Git, GitFailed
+from catalogd.store.group import Group
+from catalogd.store.journal import Journal, Record, sync_file_system
+from catalogd.store.objects import object_id
+from catalogd.store.refs import Branch
+from catalogd.store.snapshot import ObjectCache, Snapshot
+
+log = logging.getLogger(__name__)
+
+_CHECKSUM = 20
+# git can do without these and makes them anew; after a power cut they may name what is not there.
+_DERIVED = ("pack/multi-pack-index", "info/commit-graph", "info/commit-graphs/commit-graph-chain")
+
+
+class Redo:
+    """The durability of one catalog. All calls want the catalog's lock held."""
+
+    def __init__(self, path: Path, git: Git, branch: Branch, objects: ObjectCache):
+        self._git = git
+        self._branch = branch
+        self._objects = objects
+        self._object_directory = git.git_dir / "objects"
+        self._journal: Journal | None = None
+        try:
+            self._journal = Journal(path)
+        except OSError as error:
+            log.warning("no room for the journal (%s): every write is synced in git's own files", error.strerror)
+
+    def close(self) -> None:
+        if self._journal is not None:
+            self._journal.close()
+
+    @property
+    def has_journal(self) -> bool:
+        """Without one, a pack and main must be synced before anything is acknowledged."""
+        return self._journal is not None
+
+    def secure(self, group: Group) -> bool:
+        """Make a group durable whose pack is in place and whose parent is main. Raises OSError.
+
+        False where the journal cannot hold it: then its objects are durable, but the move of main has to be synced.
+        """
+        if self._journal is None:
+            return False
+        if self._journal.append(group.parent, group.newest or "", group.made):
+            return True
+        # It is full, or somebody else has committed, whose objects nobody may have synced.
+        sync_file_system(self._object_directory)
+        self._journal.reset(group.parent)
+        return self._journal.append(group.parent, group.newest or "", group.made)
+
+    def is_settled(self) -> bool:
+        """Whether everything is durable in git's own files."""
+        return self._journal is None or self._journal.is_empty()
+
+    def sync(self) -> None:
+        """Write out what git's files have so far; a checkpoint then has little left to do. Needs no lock."""
+        sync_file_system(self._object_directory)
+
+    def checkpoint(self) -> None:
+        """Make everything durable in git's own files and empty the journal. Raises OSError."""
+        if self._journal is not None and not self._journal.is_empty():
+            main = self._branch.read()
+            sync_file_system(self._object_directory)
+            self._journal.reset(main)
+
+    def replay(self) -> None:
+        """Make again what a power cut took from git's files. Raises NotACatalog where that cannot be."""
+        records = [] if self._journal is None else list(self._journal.records())
+        if not records:
+            return
+        lost = [record for record in records if not self._is_there(record)]
+        if lost:
+            log.warning("the last writes had not reached git's files: %d groups of commits are made again", len(lost))
+            self._remove_torn()
+            for record in lost:
+                self._make_again(record)
+        self._move_main(records)
+        if lost:
+            self.checkpoint()
+
+    def _is_there(self, record: Record) -> bool:
+        """Whether git has all objects of a group."""
+        try:
+            for made in record.commits:
+                commit = object_id("commit", made.data)
+                snapshot = Snapshot(self._objects, commit, self._objects.tree(self._objects.root_of(commit)))
+                for path, data in made.files.items():
+                    found = snapshot.read(path)
+                    if (found[1] if found else None) != data:
+                        return False
+        except (KeyError, ValueError, OSError, GitFailed):
+            return False
+        return True
+
+    def _remove_torn(self) -> None:
+        """Remove packs without a whole content, and what git derives from packs."""
+        packs = self._object_directory / "pack"
+        for pack in packs.glob("pack-*.pack"):
+            index = pack.with_suffix(".idx")
+            if not (_is_whole(pack) and _is_whole(index)):
+                log.warning("%s was not written out to the disk; it is removed", pack.name)
+                for torn in packs.glob(f"{pack.stem}.*"):
+                    torn.unlink()
+        for index in packs.glob("pack-*.idx"):
+            if not index.with_suffix(".pack").exists():
+                index.unlink()
+        for derived in _DERIVED:
+            (self._object_directory / derived).unlink(missing_ok=True)
+        self._git.forget()
+
+    def _make_again(self, record: Record) -> None:
+        try:
+            group = Group(self._objects, record.parent, follows=False)
+            for made in record.commits:
+                group.add_again(made)
+        except (KeyError, ValueError) as error:
+            raise NotACatalog(
+                f"The journal holds commit {record.tip}, which cannot be made again: {error}. "
+                "Restore the catalog from a clone or a backup."
+            ) from error
+        group.pack.write(self._object_directory / "pack", durable=True)
+        group.keep()
+
+    def _move_main(self, records: list[Record]) -> None:
+        tip = records[-1].tip
+        main = self._main_or_none()
+        if main is None:
+            self._branch.set(tip)
+        elif main == tip or self._grew(tip, main):
+            return
+        # A power cut has taken it back, or a kill came before it was moved.
+        elif main in {record.parent for record in records} or self._grew(main, tip):
+            self._branch.move(main, tip)
+        else:
+            log.error("main is at %s, which neither holds nor precedes the last commit of the journal, %s", main, tip)
+
+    def _main_or_none(self) -> str | None:
+        """The commit of main; None where a power cut has torn the ref, or the commit of a hand that it names."""
+        try:
+            main = self._branch.read()
+            if main is not None:
+                self._objects.root_of(main)
+        except (NotACatalog, KeyError, ValueError):
+            log.warning("main was not written out to the disk; it is set to the last commit of the journal")
+            return None
+        return main
+
+    def _grew(self, old: str, new: str) -> bool:
+        try:
+            self._git.run("merge-base", "--is-ancestor", old, new)
+        except GitFailed:
+            return False
+        return True
+
+
+def _is_whole(file: Path) -> bool:
+    """Whether a pack or its index ends with the checksum of all that is before it."""
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        return False
+    if size <= _CHECKSUM:
+        return False
+    digest = hashlib.sha1(usedforsecurity=False)
+    with file.open("rb") as stream:
+        left = size - _CHECKSUM
+        while left:
+            block = stream.read(min(left, 1 << 20))
+            if not block:
+                return False
+            digest.update(block)
+            left -= len(block)
+        return stream.read() == digest.digest()

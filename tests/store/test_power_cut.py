@@ -1,0 +1,192 @@
+"""A real file system, cut off from its disk in the middle of writes: ext4 on a loop device, shut down by ioctl.
+
+After the cut nothing reaches the disk any more that had not been there. What is mounted again is what a machine finds
+after a power cut.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from store_tools import complaints, files_at, put, run_git, start_writer
+
+from catalogd.catalog import Catalog
+from catalogd.store import Store
+
+# linux/fs/ext4: EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32), and the flag that does not even flush the journal.
+_SHUTDOWN, _NOLOGFLUSH = 0x8004587D, 2
+
+
+class Disk:
+    """An ext4 file system of its own, whose power can be cut."""
+
+    def __init__(self, directory: Path):
+        self._image = directory / "disk.img"
+        self.root = directory / "disk"
+        self.root.mkdir()
+        with self._image.open("wb") as file:
+            file.truncate(128 << 20)
+        subprocess.run(["mkfs.ext4", "-q", str(self._image)], check=True)
+        self.mount()
+
+    def mount(self) -> None:
+        subprocess.run(
+            ["mount", "-o", "loop", str(self._image), str(self.root)], check=True, capture_output=True
+        )
+
+    def cut(self) -> None:
+        """Cut the power and mount what is left. Nobody may have a file of it open."""
+        self.shut_down()
+        self.remount()
+
+    def shut_down(self) -> None:
+        """From now on nothing reaches the disk."""
+        descriptor = os.open(self.root, os.O_RDONLY)
+        try:
+            fcntl.ioctl(descriptor, _SHUTDOWN, struct.pack("I", _NOLOGFLUSH))
+        finally:
+            os.close(descriptor)
+
+    def remount(self) -> None:
+        # Not lazily: what is still in use would stay mounted beside its successor.
+        subprocess.run(["umount", str(self.root)], check=True)
+        self.mount()
+
+    def unmount(self) -> None:
+        subprocess.run(["umount", "-l", str(self.root)], check=True)
+
+
+@pytest.fixture
+def disk(tmp_path, program) -> Iterator[Disk]:
+    program("mkfs.ext4")
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    try:
+        disk = Disk(tmp_path)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no loop device can be mounted here: {error.stderr.decode().strip()}")
+    yield disk
+    disk.unmount()
+
+
+@pytest.fixture
+def catalog(disk) -> Path:
+    """A catalog on that disk, in which everything is written out."""
+    root = disk.root / "catalog"
+    Store.create(root)
+    store = Store(root)
+    put(store, "data/a/base.json", b"base\n")
+    store.close()
+    subprocess.run(["sync"], check=True)
+    return root
+
+
+def abandon(store: Store) -> None:
+    """Forget a store as a power cut does: nothing is brought up to date."""
+    store._let_go()
+
+
+def test_what_was_acknowledged_is_there_after_a_power_cut(disk, catalog):
+    store = Store(catalog)
+    commits = [put(store, f"data/a/{n}.json", b"%d\n" % n).commit for n in range(20)]
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    assert run_git(catalog, "rev-parse", "main").stdout.strip() == commits[-1]
+    files = files_at(catalog)
+    assert [files[f"data/a/{n}.json"] for n in range(20)] == [b"%d\n" % n for n in range(20)]
+    assert complaints(catalog) == []
+
+
+def test_a_power_cut_between_a_checkpoint_and_later_writes_keeps_both(disk, catalog):
+    store = Store(catalog)
+    put(store, "data/a/before.json", b"1\n")
+    store.checkpoint()
+    put(store, "data/a/after.json", b"2\n")
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    files = files_at(catalog)
+    assert files["data/a/before.json"] == b"1\n"
+    assert files["data/a/after.json"] == b"2\n"
+    assert complaints(catalog) == []
+
+
+def test_a_commit_by_hand_that_writes_were_built_on_is_as_durable_as_they(disk, catalog):
+    store = Store(catalog)
+    put(store, "data/a/one.json", b"1\n")
+    store.follow_index()
+    (catalog / "data/a/hand.json").write_bytes(b"by hand\n")
+    run_git(catalog, "add", "data/a/hand.json")
+    assert run_git(catalog, "commit", "-q", "-m", "By hand").returncode == 0
+    put(store, "data/a/two.json", b"2\n")
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    files = files_at(catalog)
+    assert files["data/a/hand.json"] == b"by hand\n"
+    assert files["data/a/two.json"] == b"2\n"
+    assert complaints(catalog) == []
+
+
+def test_a_group_that_is_too_large_for_the_journal_is_durable_too(disk, catalog):
+    store = Store(catalog)
+    put(store, "data/a/large.json", os.urandom(6 << 20))
+    put(store, "data/a/small.json", b"2\n")
+    large = (catalog / "data/a/large.json").read_bytes()
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    files = files_at(catalog)
+    assert files["data/a/large.json"] == large
+    assert files["data/a/small.json"] == b"2\n"
+
+
+def test_packs_that_were_folded_just_before_the_cut_lose_nothing(disk, catalog):
+    store = Store(catalog)
+    for n in range(30):
+        put(store, f"data/a/{n}.json", b"%d\n" % n)
+    store.maintenance.fold()
+    put(store, "data/a/last.json", b"last\n")
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    files = files_at(catalog)
+    assert files["data/a/29.json"] == b"29\n"
+    assert files["data/a/last.json"] == b"last\n"
+    assert complaints(catalog) == []
+
+
+def test_the_read_model_agrees_with_git_after_a_power_cut(disk, catalog):
+    opened = Catalog.open(catalog)
+    put(opened.store, "data/a/doc.json", b'{"namespace": "a", "repo_name": "doc"}\n')
+    opened.store._let_go()
+    opened._mirror.model.close()
+    disk.cut()
+    again = Catalog.open(catalog)
+    try:
+        faults = {examined.what: examined.faults for examined in again.examine()}
+    finally:
+        again.close()
+    assert faults["read model"] == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("cut", range(5))
+def test_the_power_can_be_cut_in_the_middle_of_writes(disk, catalog, cut):
+    writer = start_writer(catalog, "stream", "data/a")
+    lines = [writer.stdout.readline() for _ in range(40 + 57 * cut)]
+    disk.shut_down()
+    writer.kill()
+    lines += writer.communicate()[0].splitlines(keepends=True)
+    disk.remount()
+    acknowledged = {line.split()[2] for line in lines if line.endswith("\n")}
+    Store(catalog).close()
+    assert acknowledged - set(run_git(catalog, "rev-list", "main").stdout.split()) == set()
+    assert complaints(catalog) == []
