@@ -1,8 +1,8 @@
 """The grammar of names, and where each document lives. Untrusted names are checked here and nowhere else.
 
-    data/<namespace>/<repo_name>.json   the document of an image repository
-    namespaces/<namespace>.json         an organization
-    schemas/<kind>.schema.json          the JSON Schemas of this catalog
+data/<namespace>/<repo_name>.json   the document of an image repository
+namespaces/<namespace>.json         an organization
+schemas/<kind>.schema.json          the JSON Schemas of this catalog
 """
 
 from __future__ import annotations

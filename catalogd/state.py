@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -102,7 +101,9 @@ _token = Table(
     Column("last_used_at", _TIME),
 )
 
-_meta = Table("meta", _metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+_meta = Table(
+    "meta", _metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False)
+)
 
 
 def _create(connection: Connection) -> None:
@@ -161,25 +162,6 @@ _TOKEN_WIDTH = len(_token.c)
 _MOST_KNOWN = 10_000
 
 
-class _Changes:
-    """Tells whether an SQLite file was changed, by whatever connection or process, in a few microseconds."""
-
-    def __init__(self, path: Path):
-        self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._guard = threading.Lock()
-
-    def version(self) -> int | None:
-        """Another number after each change by another connection; None where it cannot be told now."""
-        try:
-            with self._guard:
-                return self._connection.execute("PRAGMA data_version").fetchone()[0]
-        except sqlite3.Error:
-            return None
-
-    def close(self) -> None:
-        self._connection.close()
-
-
 class State:
     """An open state database; use from any number of threads.
 
@@ -200,12 +182,12 @@ class State:
         # One connection and no waiting for it: while a thread notes a use, the others let theirs go.
         self._noter = _engine(url, 1, 0.0, _NOTE_PATIENCE).execution_options(**_WRITES)
         self._notes_rest_until = 0.0
-        self._changes: _Changes | None = None
+        self._changes: sqlitefile.Changes | None = None
         self._known: tuple[int | None, dict[str, tuple[TokenRow, UserRow]]] = (None, {})
         try:
             self._migrate()
             if url.get_backend_name() == "sqlite":
-                self._changes = _Changes(_sqlite_path(url))
+                self._changes = sqlitefile.Changes(_sqlite_path(url))
         except BaseException:
             self.close()
             raise
@@ -396,7 +378,9 @@ def _parse(text: str) -> URL:
 def _sqlite_path(url: URL) -> Path:
     database = url.database
     if not database or database == ":memory:" or database.startswith("file:"):
-        raise BadSettings("The setting state_url must name a file if it is an SQLite one: sqlite:////path/to/state.db.")
+        raise BadSettings(
+            "The setting state_url must name a file if it is an SQLite one: sqlite:////path/to/state.db."
+        )
     return Path(database)
 
 
@@ -424,7 +408,9 @@ def _engine(url: URL, connections: int, pool_timeout: float, lock_timeout: float
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = None  # transactions begin where _begin_sqlite says, not where sqlite3 guesses
+    connection.isolation_level = (
+        None  # transactions begin where _begin_sqlite says, not where sqlite3 guesses
+    )
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # an account that was reported survives a power cut
 

@@ -33,7 +33,10 @@ def no_environment_of_the_caller(monkeypatch, tmp_path_factory):
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in list(os.environ):
-        if name.startswith(("GIT_", "CATALOGD_")) and name not in ("GIT_CONFIG_NOSYSTEM", "CATALOGD_TEST_STRICT"):
+        if name.startswith(("GIT_", "CATALOGD_")) and name not in (
+            "GIT_CONFIG_NOSYSTEM",
+            "CATALOGD_TEST_STRICT",
+        ):
             monkeypatch.delenv(name)
     for who in ("AUTHOR", "COMMITTER"):
         monkeypatch.setenv(f"GIT_{who}_NAME", "Hand")

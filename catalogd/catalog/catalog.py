@@ -29,7 +29,9 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
         self._index_refreshed: str | None = None
 
     @classmethod
-    def open(cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time) -> Catalog:
+    def open(
+        cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time
+    ) -> Catalog:
         """Open a catalog: recover what a crash left, bring the read model to main.
 
         Raises NotACatalog, and Unavailable where another process holds the lock for too long.
@@ -81,9 +83,15 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
         """
         head = self._store.head()
         try:
+            self._mirror.check()
             stats = self._model.stats()
         except CatalogdError as error:
-            return {"status": "failing", "commit": None, "store": {"head": head}, "read_model": {"failure": error.detail}}
+            return {
+                "status": "failing",
+                "commit": None,
+                "store": {"head": head},
+                "read_model": {"failure": error.detail},
+            }
         failure = self._store.failure
         behind = stats.commit != head
         degraded = failure is not None or stats.faults > 0 or behind

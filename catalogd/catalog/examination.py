@@ -40,7 +40,9 @@ class Examination(UseCases):
     def examine(self) -> Iterator[Examined]:
         """Look at everything; slow where the catalog is large."""
         yield Examined(
-            "git's objects (git fsck --strict)", self._store.fsck(), "Restore the catalog from a clone or a backup."
+            "git's objects (git fsck --strict)",
+            self._store.fsck(),
+            "Restore the catalog from a clone or a backup.",
         )
         yield Examined(
             "the branch", [] if self._store.is_checked_out() else ["the working tree is not on main"],
@@ -50,7 +52,9 @@ class Examination(UseCases):
             "working tree and index (git status)", self._store.status(),
             "Commit these changes or restore the files: the API refuses to write to them.",
         )  # fmt: skip
-        yield Examined("documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back.")
+        yield Examined(
+            "documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back."
+        )
         yield Examined("read model", self._read_model_faults(), "Run catalogd doctor --repair.")
 
     def _document_faults(self) -> list[str]:

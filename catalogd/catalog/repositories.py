@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 
 from catalogd import names, rights
@@ -102,9 +103,13 @@ class Repositories(UseCases):
             if_match=if_match,
         )
 
-    def delete(self, caller: Caller, namespace: str, repo_name: str, *, if_match: IfMatch | None = None) -> str:
+    def delete(
+        self, caller: Caller, namespace: str, repo_name: str, *, if_match: IfMatch | None = None
+    ) -> str:
         """Returns the commit. Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed."""
-        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        path = names.document_path(
+            names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name")
+        )
 
         def draft(reading: Reading) -> Draft:
             blob, _ = self._read_for_write(caller, reading, namespace, repo_name)
@@ -126,7 +131,9 @@ class Repositories(UseCases):
             raise no_repository(namespace, repo_name)
         return TagsFound(found.tags, found.blob, found.commit)
 
-    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None) -> tuple[dict, str]:
+    def tag(
+        self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None
+    ) -> tuple[dict, str]:
         """(the tag, the commit read). Raises NotFound, Malformed."""
         names.check_tag(tag)
         found = self.tags(caller, namespace, repo_name, at)
@@ -206,7 +213,9 @@ class Repositories(UseCases):
         visibility = rights.visibility(caller.account)
         plain = not (query.search or query.labels) and query.is_public is None
         if plain and query.ordering in (None, "repo_name"):
-            count, rows, _ = self._model.paths_at(moment.seq, query.namespace, visibility, query.page, query.page_size)
+            count, rows, _ = self._model.paths_at(
+                moment.seq, query.namespace, visibility, query.page, query.page_size
+            )
             return page_of(count, self._summaries(rows), moment.id, query.page)
         count, rows, _ = self._model.paths_at(moment.seq, query.namespace, visibility, 1, _MOST_IN_THE_PAST)
         if count > _MOST_IN_THE_PAST:
@@ -245,8 +254,10 @@ def _matches(document: Document, query: ListQuery) -> bool:
     labels = document["labels"]
     if any(key not in labels or value not in (None, labels[key]) for key, value in query.labels):
         return False
-    text = " ".join((document["repo_name"], document["description"], document["full_description"])).lower()
-    return all(word in text for word in (query.search or "").lower().split())
+    text = " ".join((document["repo_name"], document["description"], document["full_description"])).casefold()
+    # As the full-text index: every word is the beginning of one of the text's.
+    words = re.findall(r"[^\W_]+", (query.search or "").casefold())
+    return all(re.search(rf"(?<![^\W_]){re.escape(word)}", text) for word in words)
 
 
 def _sorted(documents: list[Document], ordering: str | None) -> list[Document]:

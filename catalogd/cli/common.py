@@ -22,7 +22,9 @@ catalog_option = click.option(
     "--catalog", metavar="DIR", help="The catalog's directory (CATALOGD_CATALOG, default ./catalog)."
 )
 config_option = click.option(
-    "--config", type=click.Path(dir_okay=False, path_type=Path), help="A settings file (TOML; CATALOGD_CONFIG)."
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    help="A settings file (TOML; CATALOGD_CONFIG).",
 )
 
 

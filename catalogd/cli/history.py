@@ -17,7 +17,9 @@ _WIDTH = 72
 
 @click.command()
 @click.argument("repository", metavar="[NAMESPACE/NAME]", required=False)
-@click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many.")
+@click.option(
+    "-n", "--number", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many."
+)
 @with_settings
 def log(repository: str | None, number: int, catalog: str | None, config: Path | None) -> None:
     """The commits of the catalog, or of one repository, newest first."""
@@ -26,7 +28,8 @@ def log(repository: str | None, number: int, catalog: str | None, config: Path |
             for row in opened.commits(hand(opened), 1, number).results:
                 touched = [c.get("path") or f"{c['namespace']}/{c['repo_name']}" for c in row["changes"]]
                 _commit_line(
-                    row, ", ".join(touched[:3]) + (f" and {len(touched) - 3} more" if len(touched) > 3 else "")
+                    row,
+                    ", ".join(touched[:3]) + (f" and {len(touched) - 3} more" if len(touched) > 3 else ""),
                 )
             return
         namespace, _, repo_name = repository.partition("/")
@@ -83,7 +86,9 @@ def blame(repository: tuple[str, str], catalog: str | None, config: Path | None)
     with open_catalog(catalog, config) as opened:
         fields, _ = opened.blame(hand(opened), *repository)
         for pointer, last in fields.items():
-            echo(f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}  {pointer}")
+            echo(
+                f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}  {pointer}"
+            )
 
 
 @click.command()
@@ -95,7 +100,11 @@ def rollback(repository: tuple[str, str], commit: str, catalog: str | None, conf
     with open_catalog(catalog, config) as opened:
         written = opened.rollback(hand(opened), *repository, commit)
         path = document_path(*repository)
-        echo(f"{path} is as it was, in commit {short(written.commit)}" if written.changed else f"{path} is so already")
+        echo(
+            f"{path} is as it was, in commit {short(written.commit)}"
+            if written.changed
+            else f"{path} is so already"
+        )
 
 
 def _commit_line(row: dict, touched: str) -> None:

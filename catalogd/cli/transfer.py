@@ -36,7 +36,9 @@ def import_(file: Path, catalog: str | None, config: Path | None) -> None:
     """
     with open_catalog(catalog, config) as opened:
         lines = list(_lines(file))
-        with click.progressbar(length=len(lines), label="Checking", file=sys.stderr, hidden=not sys.stderr.isatty()) as bar:
+        with click.progressbar(
+            length=len(lines), label="Checking", file=sys.stderr, hidden=not sys.stderr.isatty()
+        ) as bar:
             title = "standard input" if str(file) == "-" else file.name
             imported = opened.import_lines(hand(opened), lines, title=title, progress=_Advance(bar))
         counts = [(len(imported.created), "created"), (len(imported.updated), "updated")]
@@ -73,7 +75,10 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
     settings = load_settings({"catalog": catalog}, config)
     if file.exists():
         raise click.UsageError(f"{file} exists already.")
-    with open_catalog(catalog, config) as opened, tempfile.TemporaryDirectory(dir=file.absolute().parent) as directory:
+    with (
+        open_catalog(catalog, config) as opened,
+        tempfile.TemporaryDirectory(dir=file.absolute().parent) as directory,
+    ):
         bundle = Path(directory) / "catalog.bundle"
         head = opened.store.bundle(bundle)
         members = [bundle]
@@ -90,7 +95,8 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
         whole.chmod(0o600)  # it holds password hashes
         whole.rename(file)
     echo(
-        f"{file}: commit {short(head)}" + ("" if len(members) == 2 else "; the accounts are in a database of their own")
+        f"{file}: commit {short(head)}"
+        + ("" if len(members) == 2 else "; the accounts are in a database of their own")
     )
 
 
@@ -108,7 +114,9 @@ def _lines(file: Path) -> Iterator[bytes]:
                     raise Malformed(f"Line {number} is longer than {_MOST_LINE:,} bytes.")
                 yield line
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise Malformed(f"The file is no whole gzip file: it ends or breaks after line {number}.") from error
+            raise Malformed(
+                f"The file is no whole gzip file: it ends or breaks after line {number}."
+            ) from error
 
 
 def _write(lines: Iterator[bytes], out: BinaryIO) -> None:

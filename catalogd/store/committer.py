@@ -32,9 +32,12 @@ log = logging.getLogger(__name__)
 _MAX_GROUP = 64
 # Room that must be left besides what a group writes, for the read model and for git's own small files.
 _RESERVE = 1 << 20
-# When somebody has just staged something by hand, writes wait so long that a commit by hand can get through,
-# and after it go on for at least as long.
-_GIVE_WAY = 0.25
+# git refuses a commit by hand if main moves while it is made, so writes give way to hands: so long after something was
+# staged, for the commit to begin, and then until it has ended, but no longer than this in all.
+_AFTER_STAGING = 0.1
+_MOST_WAY = 1.0
+# A commit whose editor is still open after so long does not hold up writes any more.
+_HAND_SECONDS = 5.0
 
 # What the system may refuse before anything has gone to the disk. It says nothing about the disk.
 _REFUSALS = frozenset(
@@ -97,7 +100,8 @@ class Committer:
         self._queue: deque[_Ticket] = deque()
         self._leading = threading.Lock()
         self._index_seen = index.signature()
-        self._gave_way_at = 0.0
+        self._hand = pack_directory.parents[1] / "catalogd" / "hand"
+        self._way_is_ours_until = 0.0
         self._lagging: dict[str, set[str | None]] = {}
         self.failure: str | None = None
         self.packs_written = 0
@@ -147,14 +151,25 @@ class Committer:
         return Snapshot(self._objects, head, root)
 
     def _give_way(self) -> None:
-        seen = self._index.signature()
-        if seen == self._index_seen:
+        """Wait while somebody stages or commits by hand; then writes go on for at least as long."""
+        began = time.monotonic()
+        if began < self._way_is_ours_until:
             return
-        self._index_seen = seen
-        if time.monotonic() - self._gave_way_at > 2 * _GIVE_WAY:
-            time.sleep(_GIVE_WAY)
-            self._gave_way_at = time.monotonic()
+        if self._index.signature() != self._index_seen:
+            time.sleep(_AFTER_STAGING)
+        while self._hand_commits() and time.monotonic() - began < _MOST_WAY:
+            time.sleep(0.005)
+        waited = time.monotonic() - began
+        if waited > 0.004:
             self._index_seen = self._index.signature()
+            self._way_is_ours_until = time.monotonic() + waited
+
+    def _hand_commits(self) -> bool:
+        """Whether a `git commit` by hand is between its pre-commit hook and its move of main."""
+        try:
+            return time.time() - os.stat(self._hand).st_mtime < _HAND_SECONDS
+        except FileNotFoundError:
+            return False
 
     def _commit(self, tickets: list[_Ticket]) -> None:
         """Settle all of them: each with its commit or its error."""

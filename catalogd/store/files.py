@@ -58,9 +58,16 @@ def replace_durably(path: Path, data: bytes) -> None:
 def read_or_none(path: Path) -> bytes | None:
     """The file's bytes, or None if there is no such file."""
     try:
-        return path.read_bytes()
+        descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    try:
+        data = b""
+        while block := os.read(descriptor, os.fstat(descriptor).st_size + 1):
+            data += block
+        return data
+    finally:
+        os.close(descriptor)
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

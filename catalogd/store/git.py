@@ -6,7 +6,6 @@ string of a user's: only ids, refs and paths that were checked.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import tempfile
 import threading
@@ -121,9 +120,8 @@ class Git:
         # it waits for a reader in the end.
         if self._reader is None:
             self._reader = subprocess.Popen(
-                ["git", "cat-file", "--batch"],
+                ["git", f"--git-dir={self.git_dir}", "cat-file", "--batch"],
                 cwd=self._root,
-                env={**os.environ, **self._git.environment()},
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

@@ -19,7 +19,12 @@ from pathlib import Path
 # means to take something back has changed the file too, a stale index has not.
 _REFERENCE_TRANSACTION = r"""#!/bin/sh
 # Installed by catalogd. Keeps main growing, and writes through the API from being undone by a stale index.
-[ "$1" = prepared ] || exit 0
+if [ "$1" != prepared ]; then
+    while read -r given new ref; do
+        [ "$ref" != refs/heads/main ] || rm -f "$(git rev-parse --git-common-dir)/catalogd/hand"
+    done
+    exit 0
+fi
 zero=0000000000000000000000000000000000000000
 tab=$(printf '\t')
 common=$(git rev-parse --git-common-dir)
@@ -47,6 +52,20 @@ is_on_main() {
     [ "$(git rev-parse --is-inside-work-tree)" = true ] && [ "$(git symbolic-ref -q HEAD)" = refs/heads/main ]
 }
 
+# git reset has changed index and files before it asks: what it took back to $new, main's content replaces again.
+give_back() {
+    kept=$(git -c core.quotePath=false diff --no-ext-diff --no-renames --name-only "$new")
+    for filter in AM D; do
+        paths=$(git -c core.quotePath=false diff-tree -r --no-renames --name-only --diff-filter=$filter "$new" "$old" |
+            grep -vxF -e "${kept:-/}")
+        [ -n "$paths" ] || continue
+        case $filter in
+            AM) echo "$paths" | git --literal-pathspecs checkout -q "$old" --pathspec-from-file=- ;;
+            D) echo "$paths" | git --literal-pathspecs rm -q -f --ignore-unmatch --pathspec-from-file=- ;;
+        esac
+    done
+}
+
 while read -r given new ref; do
     [ "$ref" = refs/heads/main ] || continue
     old=$(git rev-parse -q --verify refs/heads/main) || continue
@@ -59,7 +78,7 @@ while read -r given new ref; do
     fi
     if ! git merge-base --is-ancestor "$old" "$new"; then
         echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
-        echo "catalogd: if git reset has changed files already, git reset --hard brings them back." >&2
+        is_on_main && git merge-base --is-ancestor "$new" "$old" && give_back
         exit 1
     fi
     followed=$common/catalogd/followed
@@ -99,11 +118,18 @@ exit 0
 # Validates what is staged, with the interpreter that made the catalog or the catalogd on the PATH.
 _PRE_COMMIT = r"""#!/bin/sh
 # Installed by catalogd. Checks the staged documents; `git commit --no-verify` skips it.
+# git has read where main is. While this file is there and young, catalogd's own commits wait, or main would have
+# moved on before git is done; the other hook removes it.
+hand=$(git rev-parse --git-common-dir)/catalogd/hand
+: >"$hand"
+trap '[ $? = 0 ] || rm -f "$hand"' EXIT
 python=$(git config catalogd.python)
 if [ -x "$python" ]; then
-    exec "$python" -m catalogd check --staged
+    "$python" -m catalogd check --staged
+    exit $?
 elif command -v catalogd >/dev/null 2>&1; then
-    exec catalogd check --staged
+    catalogd check --staged
+    exit $?
 fi
 echo "catalogd: not on the PATH, so the staged documents were not checked." >&2
 """

@@ -17,14 +17,14 @@ import os
 import shutil
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalogd.store.files import fsync, read_or_none, replace_durably
 from catalogd.store.git import Git, GitFailed
-from catalogd.store.history import LOG_OPTIONS, read_log, read_raw_diff
+from catalogd.store.history import LOG_OPTIONS, Change, read_log, read_raw_diff
 from catalogd.store.locks import GitLock, clear_stale
 from catalogd.store.objects import EMPTY_TREE, object_id
 from catalogd.store.worktree import signature
@@ -104,6 +104,8 @@ class Index:
         self._followed = followed
         self._verified: object = ()  # no signature: nothing is known yet
         self._staged: dict[str, str | None] = {}
+        # Entries that were brought up: path, what the index had, what main has.
+        self.brought_up: list[Change] = []
 
     def signature(self) -> tuple[int, int, int] | None:
         """Changes whenever somebody writes the index."""
@@ -179,6 +181,7 @@ class Index:
 
     def _bring_to(self, head: str, copy: Path) -> None:
         """Write what main has and the index has not, and give up the lock."""
+        lagging: list[_Differing] = []
         if self._file.exists():
             lagging = self._lagging(head)
             if not lagging:
@@ -194,6 +197,7 @@ class Index:
         os.replace(copy, self._lock.path)
         self._lock.commit()
         self._verified = verified
+        self.brought_up += [Change(entry.path, entry.indexed, entry.mains) for entry in lagging]
 
     def _lagging(self, head: str) -> list[_Differing]:
         """The entries that main has left behind; what a hand has staged is none of them."""
@@ -207,15 +211,18 @@ class Index:
         for entry in differing:
             is_left = entry.path in moved and moved[entry.path] == entry.indexed
             (lagging if is_left else others).append(entry)
-        return lagging + self._written_back(others, head)
+        return lagging + self._written_back(others, head, moved.keys())
 
-    def _written_back(self, entries: list[_Differing], head: str) -> list[_Differing]:
+    def _written_back(
+        self, entries: list[_Differing], head: str, moved: Collection[str]
+    ) -> list[_Differing]:
         """Those with what main had a while ago, and the file has not: nobody has staged that.
 
         A commit by hand that another followed at once leaves such entries, and a git that wrote back what it had
         read earlier, and a kill between the index and `followed`.
         """
-        unknown = [e for e in entries if self._staged.get(e.path, "") != e.indexed]
+        # What was staged last time still is, unless main has moved on there: then it may have been committed.
+        unknown = [e for e in entries if e.path in moved or self._staged.get(e.path, "") != e.indexed]
         found = []
         if unknown:
             paths = [e.path for e in unknown] if len(unknown) <= 100 else None

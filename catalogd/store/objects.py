@@ -6,6 +6,7 @@ import hashlib
 from bisect import bisect_left
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 from catalogd.errors import Conflict
@@ -154,6 +155,7 @@ def commit_data(tree: str, parent: str | None, author: str, committer: str, seco
     return "\n".join(lines).encode("utf-8") + b"\n"
 
 
+@lru_cache(maxsize=1024)
 def identity(name: str, email: str) -> str:
     """ "Name <e-mail>" without the characters that would break a commit's header."""
 

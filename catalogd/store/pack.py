@@ -17,11 +17,11 @@ from catalogd.store.objects import Splice, Tree, object_id
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
 _OFS_DELTA = 6
 
-# Half of a tree is digests, which do not compress: for a tree past this size zlib costs more than all the rest of
-# a commit, and the next fold makes a delta of it anyway.
-_LARGE = 4096
+# Half of a tree is digests, which do not compress: trees past this size are stored as they are, for zlib would take
+# longer than all the rest of a commit, and the next fold makes deltas of them anyway.
+_STORED_FROM = 512
 # zlib first clears its memory, 256 KB by default, which takes longer than to compress a small object. With a window
-# of 4 KB (2^12) and little memory it is six times faster, and the result hardly longer.
+# of 4 KB (2^12) and little memory it is six times faster, and the result hardly longer, up to that window's size.
 _SMALL_WINDOW, _LITTLE_MEMORY = 12, 3
 _MAX_INSERT = 127
 _MAX_COPY = 0xFFFFFF
@@ -50,7 +50,7 @@ class Pack:
         """Add an object whole. Returns its id."""
         new_id = object_id(kind, data)
         if new_id not in self._index:
-            level = 0 if kind == "tree" and len(data) >= _LARGE else 1
+            level = 0 if kind == "tree" and len(data) >= _STORED_FROM else 1
             self._append(new_id, _header(_KINDS[kind], len(data)), _deflated(data, level))
         return new_id
 
@@ -124,7 +124,7 @@ class Pack:
 
 
 def _deflated(data: bytes, level: int) -> bytes:
-    if len(data) >= _LARGE:
+    if level and len(data) > 1 << _SMALL_WINDOW:
         return zlib.compress(data, level)
     compressor = zlib.compressobj(level, zlib.DEFLATED, _SMALL_WINDOW, _LITTLE_MEMORY)
     return compressor.compress(data) + compressor.flush()

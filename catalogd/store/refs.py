@@ -38,6 +38,8 @@ class Branch:
         self._git_dir = git_dir
         self._file = git_dir / BRANCH
         self._scratch = scratch
+        self._lock = GitLock(self._file, scratch)
+        self._head = git_dir / "HEAD"
         self._file.parent.mkdir(parents=True, exist_ok=True)
 
     def read(self) -> str | None:
@@ -51,7 +53,7 @@ class Branch:
 
     def is_checked_out(self) -> bool:
         """Whether the working tree is on main, so that it has to follow."""
-        return read_or_none(self._git_dir / "HEAD") == b"ref: %s\n" % BRANCH.encode()
+        return read_or_none(self._head) == b"ref: %s\n" % BRANCH.encode()
 
     def move(self, old: str | None, new: str, secure: Callable[[], bool] = lambda: False) -> None:
         """Set main from `old` to `new`.
@@ -60,7 +62,7 @@ class Branch:
         elsewhere; else the move is synced before this returns. Raises Moved if main is not at `old`, Unavailable
         while a git holds its lock, OSError where main has not moved, and Unsure. Hold the catalog's lock.
         """
-        lock = GitLock(self._file, self._scratch)
+        lock = self._lock
         deadline = time.monotonic() + _PATIENCE
         while not lock.take(new.encode() + b"\n"):
             if clear_stale(lock.path, self._scratch, self._git_dir.parent):

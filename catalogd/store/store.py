@@ -267,7 +267,20 @@ class Store:
             return False  # `followed` must not say that all is well: the next to open mends from there
         done = self._index.follow(self.head)
         self._committer.note_index()
+        self._bring_up_files()
         return done
+
+    def _bring_up_files(self) -> None:
+        """Files that a git took from the index while that was behind: `git restore`, `git stash` by hand do."""
+        if not self._index.brought_up:
+            return
+        with self.lock.held_if_free() as free:
+            if free and self._branch.is_checked_out():
+                behind, self._index.brought_up = self._index.brought_up, []
+                now = self.snapshot()
+                changes = [Change(change.path, change.old, now.id_of(change.path)) for change in behind]
+                self._worktree.follow(changes, self.blob)
+                self._worktree.forget()
 
     def checkpoint(self) -> None:
         """Make everything durable in git's own files, so that a power cut from now on needs no mending.

@@ -221,7 +221,10 @@ OPERATIONS: tuple[Operation, ...] = (
         TAGS,
         "Set one tag",
         "Creates the tag or makes it stand for another image.",
-        (_json(201, "Created.", "Tag", (*_COMMITTED, "Location")), _json(200, "Changed, or so already.", "Tag")),
+        (
+            _json(201, "Created.", "Tag", (*_COMMITTED, "Location")),
+            _json(200, "Changed, or so already.", "Tag"),
+        ),
         _CONDITIONAL,
         headers=("If-Match",),
         body=Body("NewTag", {"image": {"image_id": _IMAGE, "architectures": ["amd64"]}}),

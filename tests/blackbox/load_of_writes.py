@@ -2,8 +2,8 @@
 
 What each has been told is kept, so that afterwards the history can be held against it.
 
-A hand is a process of its own (`python load_of_writes.py ROOT NUMBER SECONDS`), as a user's shell is; it prints
-one JSON line for each edit that git has committed and one `{"refused": ...}` for each commit that was refused.
+A hand is a process of its own (`python load_of_writes.py ROOT NUMBER SECONDS`), as a shell is; it prints
+one JSON line for each edit that is committed and one `{"refused": ...}` for each commit that was refused.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ def _hand(root: Path, name: str, seconds: float) -> None:
 
 
 def _on_a_file_of_its_own(root: Path, wish: Committed, until: float) -> None:
-    """Edit, and run the same two commands as often as they are refused. What others have staged comes along."""
+    """Edit, and run the same two commands as often as they are refused. What others staged comes along."""
     path = document_path(wish.repo_name)
     with _turn(root, fcntl.LOCK_SH):
         _edit(root / path, wish)

@@ -279,7 +279,7 @@ def git(root: Path, *arguments: str, check: bool = True, stdin: bytes = b"") -> 
 
 
 def commit_by_hand(root: Path, message: str, *paths: str, seconds: float = 15.0) -> str:
-    """`git add` and `git commit` of paths, again where a hook or a lock asks for that. Returns the commit's id."""
+    """`git add` and `git commit` of paths, again where a hook or a lock asks for that. The commit's id."""
     until = time.monotonic() + seconds
     while True:
         said = git(root, "add", "--", *paths, check=False) + git(

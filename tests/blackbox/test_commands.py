@@ -1,4 +1,4 @@
-"""The command line as a user runs it: exit statuses, failures in one line, what is printed and what is not."""
+"""The command line as a user runs it: exit statuses, failures in one line, what is printed and what not."""
 
 from __future__ import annotations
 
@@ -635,7 +635,7 @@ def test_a_backup_that_is_there_already_is_not_overwritten(catalog: Path) -> Non
 
 
 def test_doctor_names_what_is_wrong_and_repair_mends_the_read_model(catalog: Path) -> None:
-    put(catalog, "data/acme/web.json", "{")
+    put(catalog, "data/acme/web.json", "[]")
     done = on(catalog, "doctor")
     assert done.status == 1
     assert "data/acme/web.json" in done.out

@@ -96,7 +96,7 @@ def _blobs(root: Path, ids: list[str]) -> dict[str, dict[str, str]]:
 
 
 def assert_nothing_lost(line: list[Version], told: Told) -> None:
-    """Every acknowledged write and every edit by hand is there once, and only what means to changes its value."""
+    """Every acknowledged write and every edit by hand is there once, and nothing takes it back."""
     by_request = Counter(request_id for version in line for request_id in version.request_ids)
     assert [count for count in by_request.values() if count > 1] == []
     missing = [done for done in told.acknowledged if by_request[done.request_id] != 1]
@@ -113,8 +113,8 @@ def assert_nothing_lost(line: list[Version], told: Told) -> None:
 def _assert_no_value_is_taken_back(line: list[Version]) -> Counter:
     """How often each (repository, label, value) was set.
 
-    A write through the API changes the one label that it was to set, a commit by hand only labels of hands, and
-    those only to what a hand has written later. Nothing ever goes back.
+    A write through the API changes the one label that it was to set, a commit by hand only labels of hands,
+    and those only to what a hand has written later. Nothing ever goes back.
     """
     set_by: Counter = Counter()
     now: dict[str, dict[str, str]] = {}
@@ -223,3 +223,29 @@ def test_a_server_killed_under_load_has_all_it_acknowledged_when_it_is_back(
         "client 409 urn:catalogd:edited-by-hand"
     }
     assert_well(loaded)
+
+
+@pytest.mark.slow
+def test_a_commit_by_hand_takes_nothing_back_that_the_api_wrote_to_a_file_staged_before(
+    served: Served,
+) -> None:
+    client = served.client()
+    path = f"/v1/repositories/{NAMESPACE}/moved"
+    client.post(f"/v1/repositories/{NAMESPACE}", {"repo_name": "moved"})
+    client.post(f"/v1/repositories/{NAMESPACE}", {"repo_name": "other"})
+    served.settle()
+    for round_ in range(4):
+        file, other = (served.root / document_path(name) for name in ("moved", "other"))
+        file.write_text(json.dumps(json.loads(file.read_text()) | {"description": f"by hand {round_}"}))
+        git(served.root, "add", document_path("moved"))
+        time.sleep(0.8)  # the server looks at the index: this is staged
+        git(served.root, "commit", "-q", "--no-verify", "-m", f"By hand {round_}")
+        written = f"by the interface {round_}"
+        assert client.put(path, {"description": written}).status == 200
+        time.sleep(4.0)  # longer than the hook looks back
+        other.write_text(json.dumps(json.loads(other.read_text()) | {"description": f"other {round_}"}))
+        git(served.root, "add", document_path("other"))
+        git(served.root, "commit", "-q", "-m", f"Of another file {round_}", check=False)
+        stored = json.loads(git(served.root, "show", f"main:{document_path('moved')}"))
+        assert stored["description"] == written
+        served.settle()

@@ -284,12 +284,13 @@ def test_a_commit_dated_into_the_future_is_judged_by_when_git_was_started(there,
     assert REFUSED in run_git(there, "commit", "-m", "by hand", GIT_COMMITTER_DATE=future).stderr
 
 
+@pytest.mark.slow
 def test_a_git_that_was_started_long_ago_is_judged_by_the_index_of_then(there, store):
     """Its editor is open while the catalog goes on and the index follows; its tree is the old one."""
     (there / "by-hand.txt").write_bytes(b"by hand\n")
     run_git(there, "add", "by-hand.txt")
     command = ["git", "-c", "catalogd.python=/bin/true", "commit"]
-    environment = {**os.environ, "GIT_EDITOR": "sh -c 'sleep 1.5; echo by hand > $0'"}
+    environment = {**os.environ, "GIT_EDITOR": "sh -c 'sleep 3; echo by hand > $0'"}
     hand = subprocess.Popen(
         command, cwd=there, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
     )
@@ -298,6 +299,16 @@ def test_a_git_that_was_started_long_ago_is_judged_by_the_index_of_then(there, s
     assert store.follow_index()
     assert b"cannot lock ref" in hand.communicate(timeout=20)[1]  # git itself has seen that main was moved
     assert files_at(there) == {DOCUMENT: b"2\n", OTHER: b"1\n"}
+
+
+def test_files_that_a_git_takes_from_an_index_that_is_behind_are_brought_up(there, store):
+    put_all(store, {DOCUMENT: b"2\n", "data/new/x.json": b"1\n"})
+    (there / OTHER).write_bytes(b"by hand\n")
+    assert run_git(there, "restore", DOCUMENT).returncode == 0
+    assert (there / DOCUMENT).read_bytes() == b"1\n"
+    assert store.follow_index()
+    assert (there / DOCUMENT).read_bytes() == b"2\n"
+    assert status(there) == f" M {OTHER}\n"
 
 
 # main only grows
@@ -323,6 +334,22 @@ def test_main_only_grows(there, store, command):
     assert done.returncode != 0
     assert store.head() == head
     assert run_git(there, "rev-parse", "refs/heads/main").stdout.strip() == head
+
+
+def test_a_reset_that_is_refused_leaves_the_files_of_main(there, store):
+    put(store, "data/a/gone.json", b"1\n")
+    put_all(store, {DOCUMENT: b"2\n", "data/a/gone.json": None})
+    put(store, "data/new/x y.json", b"1\n")
+    store.follow_index()
+    (there / "loose.txt").write_bytes(b"loose\n")
+    refused = run_git(there, "reset", "--hard", "HEAD~2")
+    assert "main only grows" in refused.stderr
+    assert status(there) == "?? loose.txt\n"
+    assert put(store, DOCUMENT, b"3\n").changed
+    refused = run_git(there, "reset", "HEAD~1")
+    assert "main only grows" in refused.stderr
+    assert store.follow_index()
+    assert status(there) == "?? loose.txt\n"
 
 
 def test_main_cannot_be_deleted_from_another_branch(there, store):
