@@ -234,9 +234,7 @@ class Accounts:
         return user.email or f"{user.name}@{self._email_domain}"
 
     def _user_info(self, user: UserRow) -> UserInfo:
-        return UserInfo(
-            user.name, self._email(user), user.is_admin, user.password_hash is not None, user.created_at
-        )
+        return UserInfo(user.name, self._email(user), user.is_admin, user.password_hash is not None, user.created_at)
 
 
 # --- tokens

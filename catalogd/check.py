@@ -63,9 +63,7 @@ def check(
         try:
             Schemas({kind: data})
         except BrokenSchema as error:
-            yield Finding(
-                ERROR, schema_path(kind), 1, "", error.detail, "Mend the schema, or remove the file."
-            )
+            yield Finding(ERROR, schema_path(kind), 1, "", error.detail, "Mend the schema, or remove the file.")
         else:
             usable[kind] = data
     schemas = Schemas(usable)
@@ -101,9 +99,7 @@ def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
     if faults:
         places = lines(data)
         for fault in faults:
-            yield Finding(
-                ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, _mend(kind, fault)
-            )
+            yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, _mend(kind, fault))
     elif (canonical := dumps(document)) != data:
         line = _first_difference(data, canonical)
         yield Finding(WARNING, path, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
@@ -141,9 +137,7 @@ class _Spellings:
     def findings(self, path: str) -> Iterator[Finding]:
         clash = self.clash(path)
         if clash:
-            detail = (
-                f"{clash[0]} is {clash[1]} on a file system that knows no case; only one of them can be there"
-            )
+            detail = f"{clash[0]} is {clash[1]} on a file system that knows no case; only one of them can be there"
             yield Finding(ERROR, path, 1, "", detail, "Rename or remove one of the two.")
 
 

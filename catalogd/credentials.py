@@ -116,15 +116,12 @@ class Passwords:
 
     def _wait(self) -> None:
         if not self._turn.acquire(timeout=_HASH_PATIENCE):
-            raise Unavailable(
-                "Too many passwords are being checked now; try again, or use a token.", retry_after=2
-            )
+            raise Unavailable("Too many passwords are being checked now; try again, or use a token.", retry_after=2)
 
 
 def _unmatchable_hash() -> str:
     """A hash that costs what a real one does and that no password has: its digest is drawn, not computed."""
     salt, drawn = (
-        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=")
-        for size in (_SALT_BYTES, _HASH_BYTES)
+        base64.b64encode(secrets.token_bytes(size)).decode().rstrip("=") for size in (_SALT_BYTES, _HASH_BYTES)
     )
     return f"$argon2id$v=19$m={_KIB},t={_ROUNDS},p={_LANES}${salt}${drawn}"

@@ -143,9 +143,7 @@ class Problem(ErrorTask):
 
 def _sentence(error: Error, adjustments: object) -> str:
     if isinstance(error, RequestEntityTooLarge):
-        return (
-            f"The body is too large: this server reads at most {adjustments.max_request_body_size - 1} bytes."
-        )
+        return f"The body is too large: this server reads at most {adjustments.max_request_body_size - 1} bytes."
     if error.code == 431:
         most = adjustments.max_request_header_size
         return f"The headers are too large: this server reads at most {most} bytes."

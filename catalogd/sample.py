@@ -11,7 +11,4 @@ def sample_files() -> dict[str, bytes]:
     packaged = resources.files("catalogd").joinpath("sample")
     # In a checkout that is not installed, the sample stands beside the package.
     root = Path(str(packaged)) if packaged.is_dir() else Path(__file__).parents[1]
-    return {
-        file.relative_to(root).as_posix(): file.read_bytes()
-        for file in sorted((root / "data").glob("*/*.json"))
-    }
+    return {file.relative_to(root).as_posix(): file.read_bytes() for file in sorted((root / "data").glob("*/*.json"))}

@@ -57,9 +57,7 @@ class Server:
         adjustments = _adjustments(settings, sockets)
         self._dispatcher = ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(adjustments.threads)
-        self._listeners = [
-            _Listener(application, self._map, self._dispatcher, adjustments, bound) for bound in sockets
-        ]
+        self._listeners = [_Listener(application, self._map, self._dispatcher, adjustments, bound) for bound in sockets]
 
     def run(self) -> None:
         """Serves until `stop` is called or, in the main thread, SIGTERM or SIGINT arrives; then closes."""
@@ -129,9 +127,7 @@ class _Listener(TcpWSGIServer):
         bound: socket.socket,
     ):
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
-        super().__init__(
-            application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False
-        )
+        super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)

@@ -159,27 +159,19 @@ class Settings:
     """All settings, checked. `load` makes one; `Settings()` is the defaults."""
 
     catalog: Path = field(**_setting(_path, "./catalog", "directory of the catalog"))
-    listen: Address = field(
-        **_setting(_address, "127.0.0.1:8080", "HOST:PORT to serve on; port 0 takes any free one")
-    )
+    listen: Address = field(**_setting(_address, "127.0.0.1:8080", "HOST:PORT to serve on; port 0 takes any free one"))
     threads: int = field(**_setting(_whole(1, 64), "16", "number of threads that answer requests"))
     max_body: int = field(
-        **_setting(
-            _whole(KIB, GIB, "bytes"), str(8 * MIB), "largest body of a request that is read, in bytes"
-        )
+        **_setting(_whole(KIB, GIB, "bytes"), str(8 * MIB), "largest body of a request that is read, in bytes")
     )
     public_url: str = field(
         **_setting(_public_url, "", "base of absolute links in responses; empty takes it from the request")
     )
     state_url: str = field(
-        **_setting(
-            _state_url, "", "database URL of accounts and tokens; empty is SQLite in the catalog", secret=True
-        )
+        **_setting(_state_url, "", "database URL of accounts and tokens; empty is SQLite in the catalog", secret=True)
     )
     email_domain: str = field(
-        **_setting(
-            _domain, "users.noreply.catalogd.invalid", "domain of the address of authors who have no e-mail"
-        )
+        **_setting(_domain, "users.noreply.catalogd.invalid", "domain of the address of authors who have no e-mail")
     )
     index_interval: float = field(
         **_setting(_seconds(0.01, 60), "0.5", "how soon git's index follows a write, in seconds")
@@ -193,9 +185,7 @@ class Settings:
     maintenance_interval: float = field(
         **_setting(_seconds(1, 86_400), "60", "time between two looks at what needs maintenance, in seconds")
     )
-    log_level: str = field(
-        **_setting(_choice(*LOG_LEVELS), "info", f"how much is logged: {', '.join(LOG_LEVELS)}")
-    )
+    log_level: str = field(**_setting(_choice(*LOG_LEVELS), "info", f"how much is logged: {', '.join(LOG_LEVELS)}"))
     lock_timeout: float = field(
         **_setting(_seconds(0.1, 600), "10", "how long a write waits for the catalog's lock, in seconds")
     )
@@ -287,11 +277,7 @@ def _from_flags(flags: Mapping[str, object]) -> dict[str, _Written]:
 def _from_environ(environ: Mapping[str, str]) -> dict[str, _Written]:
     written = {}
     for variable, raw in environ.items():
-        if (
-            not variable.startswith(ENV_PREFIX)
-            or variable.startswith(_ENV_NOT_OURS)
-            or variable == _ENV_CONFIG
-        ):
+        if not variable.startswith(ENV_PREFIX) or variable.startswith(_ENV_NOT_OURS) or variable == _ENV_CONFIG:
             continue
         setting = _BY_VARIABLE.get(variable)
         if setting is None:

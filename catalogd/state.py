@@ -101,9 +101,7 @@ _token = Table(
     Column("last_used_at", _TIME),
 )
 
-_meta = Table(
-    "meta", _metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False)
-)
+_meta = Table("meta", _metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
 
 
 def _create(connection: Connection) -> None:
@@ -378,9 +376,7 @@ def _parse(text: str) -> URL:
 def _sqlite_path(url: URL) -> Path:
     database = url.database
     if not database or database == ":memory:" or database.startswith("file:"):
-        raise BadSettings(
-            "The setting state_url must name a file if it is an SQLite one: sqlite:////path/to/state.db."
-        )
+        raise BadSettings("The setting state_url must name a file if it is an SQLite one: sqlite:////path/to/state.db.")
     return Path(database)
 
 
@@ -408,9 +404,7 @@ def _engine(url: URL, connections: int, pool_timeout: float, lock_timeout: float
 
 
 def _set_up_sqlite(connection: sqlite3.Connection, _record: object) -> None:
-    connection.isolation_level = (
-        None  # transactions begin where _begin_sqlite says, not where sqlite3 guesses
-    )
+    connection.isolation_level = None  # transactions begin where _begin_sqlite says, not where sqlite3 guesses
     connection.execute("PRAGMA foreign_keys = ON")
     connection.execute("PRAGMA synchronous = FULL")  # an account that was reported survives a power cut
 

@@ -45,9 +45,7 @@ def test_a_document_that_fits_in_canonical_form_is_fine():
 
 
 def test_a_fault_is_found_with_its_line_pointer_and_mend():
-    (finding,) = found(
-        file("data/acme/web.json", {**WEB, "tags": [{"tag": "1", "image_id": "0" * 64}, {"tag": "2"}]})
-    )
+    (finding,) = found(file("data/acme/web.json", {**WEB, "tags": [{"tag": "1", "image_id": "0" * 64}, {"tag": "2"}]}))
     assert (finding.severity, finding.path, finding.line) == ("error", "data/acme/web.json", 7)
     assert finding.pointer == "/tags/1/image_id"
     assert "is required" in finding.detail
@@ -105,9 +103,7 @@ def test_files_elsewhere_are_nobodys_business():
 
 
 def test_names_that_differ_only_in_case_or_form_clash():
-    findings = found(
-        file("data/acme/web.json", WEB), ("data/acme/Web.json", b"{}"), ("data/ACME/x.json", b"{}")
-    )
+    findings = found(file("data/acme/web.json", WEB), ("data/acme/Web.json", b"{}"), ("data/ACME/x.json", b"{}"))
     assert [finding.path for finding in findings if "knows no case" in finding.detail] == [
         "data/acme/Web.json",
         "data/ACME/x.json",
@@ -168,9 +164,7 @@ def test_the_json_gives_the_findings_as_they_are():
 
 def test_the_commands_for_github_are_escaped():
     command = FORMATS["github"]([HOSTILE], 1).split("\n")[0]
-    assert command.startswith(
-        "::error file=data/a%25b%2Cc%3Ad\\x1b[31m.json,line=7,title=/x\\u202e::is \\x9b2J"
-    )
+    assert command.startswith("::error file=data/a%25b%2Cc%3Ad\\x1b[31m.json,line=7,title=/x\\u202e::is \\x9b2J")
     warning = Finding("warning", "data/acme/web.json", 2, "", "is 100% wrong.", "Mend it.")
     assert FORMATS["github"]([warning], 1).startswith(
         "::warning file=data/acme/web.json,line=2,title=form::is 100%25 wrong. Mend it.\n"

@@ -68,9 +68,7 @@ class Catalog:
             changes = tuple(self._change(path, value) for path, value in files.items())
             commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
             time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
-            writer.record(
-                Commit(commit_id, "Ada", "ada@example.org", time, f"edit {number}", changes), self.read
-            )
+            writer.record(Commit(commit_id, "Ada", "ada@example.org", time, f"edit {number}", changes), self.read)
             for change in changes:
                 if change.new is None:
                     writer.remove(change.path)
@@ -156,9 +154,7 @@ def test_a_document_is_shown_complete_and_without_its_tags(catalog: Catalog, mod
     assert model.tags("acme", "web") == ([tag], True, row.blob, commit)
 
 
-def test_without_times_of_its_own_a_document_shows_those_of_its_commits(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_without_times_of_its_own_a_document_shows_those_of_its_commits(catalog: Catalog, model: ReadModel) -> None:
     catalog.commit({WEB: document()}, at="2024-01-01T00:00:00.000Z")
     catalog.commit({path_of("acme/db"): document("acme/db")}, at="2024-01-02T00:00:00.000Z")
     catalog.commit({WEB: document(description="new")}, at="2024-01-03T00:00:00.000Z")
@@ -173,9 +169,7 @@ def test_a_removed_document_is_gone_from_every_query(catalog: Catalog, model: Re
     catalog.commit({WEB: None})
     assert model.get("acme", "web") is None
     assert model.tags("acme", "web") is None
-    assert (
-        listed(model, search="nginx") == listed(model, labels=(("tier", None),)) == listed(model, ADMIN) == []
-    )
+    assert listed(model, search="nginx") == listed(model, labels=(("tier", None),)) == listed(model, ADMIN) == []
 
 
 def test_what_may_not_be_seen_does_not_exist(catalog: Catalog, model: ReadModel) -> None:
@@ -190,9 +184,7 @@ def test_what_may_not_be_seen_does_not_exist(catalog: Catalog, model: ReadModel)
     assert listed(model, MEMBER, search="secret") == ["acme/secret"]
 
 
-def test_an_ordering_is_turned_round_as_a_whole_but_missing_times_stay_last(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_an_ordering_is_turned_round_as_a_whole_but_missing_times_stay_last(catalog: Catalog, model: ReadModel) -> None:
     pushed = {"a/two": "2024-02-01", "b/one": "2024-01-01", "a/never": None, "c/two": "2024-02-01"}
     catalog.commit({path_of(name): document(name, pushed_at=time) for name, time in pushed.items()})
     assert listed(model, ordering="pushed_at") == ["b/one", "a/two", "c/two", "a/never"]
@@ -264,15 +256,11 @@ def test_a_search_finds_documents_with_all_words_or_their_beginnings(
     catalog: Catalog, model: ReadModel, text: str, found: list[str]
 ) -> None:
     catalog.commit({path_of("acme/open-liberty"): document("acme/open-liberty")})
-    catalog.commit(
-        {WEB: document(description="A fast server, like liberty", full_description="官方镜像仓库 Café")}
-    )
+    catalog.commit({WEB: document(description="A fast server, like liberty", full_description="官方镜像仓库 Café")})
     assert listed(model, search=text) == found
 
 
-def test_a_search_ranks_the_name_above_the_description_above_the_rest(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_a_search_ranks_the_name_above_the_description_above_the_rest(catalog: Catalog, model: ReadModel) -> None:
     fields = {"a/one": {"full_description": "redis"}, "a/two": {"description": "redis"}, "a/redis": {}}
     catalog.commit({path_of(name): document(name, **texts) for name, texts in fields.items()})
     assert listed(model, search="redis") == ["a/redis", "a/two", "a/one"]
@@ -332,9 +320,7 @@ def test_a_document_that_cannot_be_shown_is_absent_and_reported(
     assert listed(model) == ["acme/web"]
 
 
-def test_a_file_with_no_valid_name_is_a_fault_and_other_files_are_none(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_a_file_with_no_valid_name_is_a_fault_and_other_files_are_none(catalog: Catalog, model: ReadModel) -> None:
     files = {"data/Acme/web.json": {}, "data/acme/README.md": b"hello", "schemas/repository.schema.json": {}}
     catalog.commit(files)
     assert [fault.path for fault in model.faults()] == ["data/Acme/web.json"]
@@ -386,9 +372,7 @@ def test_documents_that_the_caller_has_parsed_are_not_read(model: ReadModel) -> 
     assert model.visible_from(WEB) is None
 
 
-def test_the_public_sees_only_what_came_after_the_last_private_time(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_the_public_sees_only_what_came_after_the_last_private_time(catalog: Catalog, model: ReadModel) -> None:
     for number, public in enumerate((False, True, True, False)):
         catalog.commit({WEB: document(is_public=public, download=number)})
     assert model.visible_from(WEB) is None
@@ -404,9 +388,7 @@ def test_the_public_sees_only_what_came_after_the_last_private_time(
         ["created"],
     ]
     assert model.commits(MEMBER, 1, 20).count == 6
-    assert [row.changes[0].action for row in model.commits(MEMBER, 1, 20).rows] == ["updated"] * 5 + [
-        "created"
-    ]
+    assert [row.changes[0].action for row in model.commits(MEMBER, 1, 20).rows] == ["updated"] * 5 + ["created"]
 
 
 def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: ReadModel) -> None:
@@ -422,9 +404,7 @@ def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: 
     assert (newest.complete, deletion.complete) == (True, False)
 
 
-def test_changes_outside_of_documents_are_for_those_who_see_everything(
-    catalog: Catalog, model: ReadModel
-) -> None:
+def test_changes_outside_of_documents_are_for_those_who_see_everything(catalog: Catalog, model: ReadModel) -> None:
     catalog.commit({"namespaces/acme.json": {"owners": ["ada"]}})
     catalog.commit({"namespaces/acme.json": {"owners": []}, WEB: document()})
     catalog.commit({})
@@ -744,9 +724,7 @@ def test_a_file_of_another_format_is_replaced_by_an_empty_one(
     model.close()
 
 
-def test_damage_that_shows_later_ends_in_an_empty_read_model(
-    catalog: Catalog, model: ReadModel, file: Path
-) -> None:
+def test_damage_that_shows_later_ends_in_an_empty_read_model(catalog: Catalog, model: ReadModel, file: Path) -> None:
     for number in range(200):
         catalog.commit({path_of(f"acme/r{number}"): document(f"acme/r{number}", full_description="x" * 500)})
     model.close()

@@ -78,9 +78,8 @@ def test_a_refusal_names_the_key_its_source_and_what_would_be_right(toml):
     assert refusal(flags={"threads": "65"}) == (
         "The setting threads (flag --threads) must be a whole number from 1 to 64, not '65'."
     )
-    assert (
-        "(environment variable CATALOGD_LOCK_TIMEOUT) must be a number of seconds from 0.1 to 600"
-        in refusal(environ={"CATALOGD_LOCK_TIMEOUT": "soon"})
+    assert "(environment variable CATALOGD_LOCK_TIMEOUT) must be a number of seconds from 0.1 to 600" in refusal(
+        environ={"CATALOGD_LOCK_TIMEOUT": "soon"}
     )
     file = toml('log_level = "loud"\n')
     assert f"log_level (file {file}) must be one of debug, info, warning, error" in refusal(file=file)
@@ -130,16 +129,12 @@ def test_what_is_no_address_is_refused(listen):
     assert "must be HOST:PORT or [IPV6]:PORT" in refusal(flags={"listen": listen})
 
 
-@pytest.mark.parametrize(
-    "number", ["0", "65", "-1", "+5", "1.0", "1_0", " 5", "5\n", "٥", "", "9" * 50, True, 2.0, []]
-)
+@pytest.mark.parametrize("number", ["0", "65", "-1", "+5", "1.0", "1_0", " 5", "5\n", "٥", "", "9" * 50, True, 2.0, []])
 def test_what_is_no_whole_number_within_bounds_is_refused(number):
     assert "must be a whole number from 1 to 64" in refusal(flags={"threads": number})
 
 
-@pytest.mark.parametrize(
-    "number", ["0", "nan", "inf", "1e3", "-1", "", math.nan, math.inf, False, 10**400, "61"]
-)
+@pytest.mark.parametrize("number", ["0", "nan", "inf", "1e3", "-1", "", math.nan, math.inf, False, 10**400, "61"])
 def test_what_is_no_number_of_seconds_within_bounds_is_refused(number):
     assert "must be a number of seconds from 0.01 to 60" in refusal(flags={"watch_interval": number})
 

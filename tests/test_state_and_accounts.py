@@ -137,9 +137,7 @@ def test_a_user_is_added_once(accounts):
         accounts.add_user("ann")
 
 
-@pytest.mark.parametrize(
-    "name", ["", "Ann", "a b", "../x", "ann\n", "con", "x.lock", "a" * 129, "änn", "\udc80"]
-)
+@pytest.mark.parametrize("name", ["", "Ann", "a b", "../x", "ann\n", "con", "x.lock", "a" * 129, "änn", "\udc80"])
 def test_the_name_of_a_user_has_the_grammar_of_a_namespace(accounts, name):
     with pytest.raises(Malformed, match="The user is not a valid name"):
         accounts.add_user(name)
@@ -384,9 +382,7 @@ def test_an_unfit_password_is_refused_quickly(accounts, password):
     assert best_time(attempt) < A_HASH_TAKES_LONGER
 
 
-@pytest.mark.parametrize(
-    "password", ["x" * 10_000_000, "lone \ud800 surrogate"], ids=["endless", "surrogate"]
-)
+@pytest.mark.parametrize("password", ["x" * 10_000_000, "lone \ud800 surrogate"], ids=["endless", "surrogate"])
 def test_what_no_password_can_be_is_refused_quickly_at_login(accounts, password):
     accounts.set_password("ann", PASSWORD)
     attempt = partial(refused, accounts.authenticate_password, "ann", password)
@@ -608,9 +604,9 @@ def test_of_many_who_add_the_same_user_one_succeeds(accounts):
 def test_more_threads_than_connections_all_get_an_answer(accounts):
     token, _ = accounts.create_token("ann")
     with ThreadPoolExecutor(64) as pool:
-        assert {
-            account.name for account in pool.map(lambda _: accounts.authenticate_token(token), range(640))
-        } == {"ann"}
+        assert {account.name for account in pool.map(lambda _: accounts.authenticate_token(token), range(640))} == {
+            "ann"
+        }
 
 
 # --- the use of a token

@@ -55,9 +55,7 @@ class UseCases:
     def _row(self, caller: Caller, namespace: str, repo_name: str) -> Row:
         """The newest document, if the caller may read it. Raises NotFound, Malformed."""
         self._mirror.check()
-        row = self._model.get(
-            names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name")
-        )
+        row = self._model.get(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
         if row is None or not rights.may_read(caller.account, namespace, row.document["is_public"]):
             raise no_repository(namespace, repo_name)
         return row
@@ -82,9 +80,7 @@ class UseCases:
 
         Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid, and what the store raises.
         """
-        path = names.document_path(
-            names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name")
-        )
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:
@@ -103,9 +99,7 @@ class UseCases:
         outcome = self._submit(caller, draft, f"{action} {namespace}/{repo_name}")
         return result.written(outcome)
 
-    def _read_for_write(
-        self, caller: Caller, reading: Reading, namespace: str, repo_name: str
-    ) -> tuple[str, Document]:
+    def _read_for_write(self, caller: Caller, reading: Reading, namespace: str, repo_name: str) -> tuple[str, Document]:
         """(blob id, complete document) of one that the caller may change.
 
         Raises NotFound, Unauthenticated, Forbidden.
@@ -140,9 +134,7 @@ class UseCases:
             found = {kind: reading.read(names.schema_path(kind)) for kind in names.KINDS}
             schemas = Schemas({kind: there[1] for kind, there in found.items() if there})
             self._schemas = {key: schemas}  # only the newest: a catalog's schemas change seldom
-        stored = {
-            key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE
-        }
+        stored = {key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE}
         faults = schemas.check(names.REPOSITORY_KIND, stored, identity=(namespace, repo_name))
         if faults:
             raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)

@@ -32,9 +32,7 @@ def created(namespace: str, body: object, now: str) -> Document:
     """The document that a POST asks for. Raises Invalid."""
     fields = _members(body, allowed=(*WRITABLE, "namespace", "repo_name"))
     if "repo_name" not in fields:
-        raise Invalid(
-            "The body has no repo_name.", [Fault("/repo_name", "is required: the repository's name")]
-        )
+        raise Invalid("The body has no repo_name.", [Fault("/repo_name", "is required: the repository's name")])
     if fields.get("namespace", namespace) != namespace:
         fault = f"must be {namespace}, as in the path, or be left out"
         raise Invalid(f"The namespace {fault}.", [Fault("/namespace", fault)])
@@ -120,9 +118,7 @@ def with_tag_configs(document: Document, body: object) -> Document:
         raise Invalid("The body must be an object or an array.", [Fault("", "must be an object or an array")])
     if old is not None and type(old) is not type(body):
         what = "an object" if isinstance(old, dict) else "an array"
-        raise Invalid(
-            f"The stored tag_configs is {what}, so the body must be one.", [Fault("", f"must be {what}")]
-        )
+        raise Invalid(f"The stored tag_configs is {what}, so the body must be one.", [Fault("", f"must be {what}")])
     if isinstance(body, list):
         # By their text, as Python takes true and 1 for the same, and as a search through a list takes long.
         known = {canonical.one_line(element) for element in old or []}

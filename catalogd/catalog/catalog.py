@@ -29,9 +29,7 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
         self._index_refreshed: str | None = None
 
     @classmethod
-    def open(
-        cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time
-    ) -> Catalog:
+    def open(cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time) -> Catalog:
         """Open a catalog: recover what a crash left, bring the read model to main.
 
         Raises NotACatalog, and Unavailable where another process holds the lock for too long.

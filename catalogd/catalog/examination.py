@@ -52,9 +52,7 @@ class Examination(UseCases):
             "working tree and index (git status)", self._store.status(),
             "Commit these changes or restore the files: the API refuses to write to them.",
         )  # fmt: skip
-        yield Examined(
-            "documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back."
-        )
+        yield Examined("documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back.")
         yield Examined("read model", self._read_model_faults(), "Run catalogd doctor --repair.")
 
     def _document_faults(self) -> list[str]:

@@ -103,13 +103,9 @@ class Repositories(UseCases):
             if_match=if_match,
         )
 
-    def delete(
-        self, caller: Caller, namespace: str, repo_name: str, *, if_match: IfMatch | None = None
-    ) -> str:
+    def delete(self, caller: Caller, namespace: str, repo_name: str, *, if_match: IfMatch | None = None) -> str:
         """Returns the commit. Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed."""
-        path = names.document_path(
-            names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name")
-        )
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
 
         def draft(reading: Reading) -> Draft:
             blob, _ = self._read_for_write(caller, reading, namespace, repo_name)
@@ -131,9 +127,7 @@ class Repositories(UseCases):
             raise no_repository(namespace, repo_name)
         return TagsFound(found.tags, found.blob, found.commit)
 
-    def tag(
-        self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None
-    ) -> tuple[dict, str]:
+    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None) -> tuple[dict, str]:
         """(the tag, the commit read). Raises NotFound, Malformed."""
         names.check_tag(tag)
         found = self.tags(caller, namespace, repo_name, at)
@@ -213,9 +207,7 @@ class Repositories(UseCases):
         visibility = rights.visibility(caller.account)
         plain = not (query.search or query.labels) and query.is_public is None
         if plain and query.ordering in (None, "repo_name"):
-            count, rows, _ = self._model.paths_at(
-                moment.seq, query.namespace, visibility, query.page, query.page_size
-            )
+            count, rows, _ = self._model.paths_at(moment.seq, query.namespace, visibility, query.page, query.page_size)
             return page_of(count, self._summaries(rows), moment.id, query.page)
         count, rows, _ = self._model.paths_at(moment.seq, query.namespace, visibility, 1, _MOST_IN_THE_PAST)
         if count > _MOST_IN_THE_PAST:

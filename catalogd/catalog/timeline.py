@@ -35,9 +35,7 @@ class Timeline(UseCases):
 
     _moments: Moments
 
-    def history(
-        self, caller: Caller, namespace: str, repo_name: str, page: int = 1, page_size: int = 20
-    ) -> Page:
+    def history(self, caller: Caller, namespace: str, repo_name: str, page: int = 1, page_size: int = 20) -> Page:
         """The commits that changed a repository, newest first; also of a deleted one. Raises NotFound."""
         path, floor = self._readable_history(caller, namespace, repo_name)
         count, entries, commit = self._model.history(path, floor, page, page_size)
@@ -165,9 +163,7 @@ class Timeline(UseCases):
             for change in changes:
                 self._revert_change(reading, change, now, files, faults)
             if faults:
-                raise Conflict(
-                    f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults
-                )
+                raise Conflict(f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults)
             if not files:
                 raise Conflict(f"Commit {short(moment.id)} has nothing that is not undone already.")
             return Draft(f'Revert "{subject}"\n\nThis reverts commit {moment.id}.', files)
@@ -202,9 +198,7 @@ class Timeline(UseCases):
     def _readable_history(self, caller: Caller, namespace: str, repo_name: str) -> tuple[str, int]:
         """(path, the first commit of its history that the caller may see). Raises NotFound."""
         self._mirror.check()
-        path = names.document_path(
-            names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name")
-        )
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
         if rights.may_read(caller.account, namespace, False):
             return path, 0
         floor = self._model.visible_from(path)

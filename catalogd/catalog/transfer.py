@@ -16,9 +16,7 @@ from catalogd.store import Draft, Reading, rfc3339
 Progress = Callable[[int], None]
 
 # What a representation of the API has beside the document; it is made anew from it.
-_DERIVED = frozenset(
-    {"repo_path", "logo_file", "is_automated", "is_repo_starred", "creation_at", "creation_time"}
-)
+_DERIVED = frozenset({"repo_path", "logo_file", "is_automated", "is_repo_starred", "creation_at", "creation_time"})
 _MOST_FAULTS = 1000
 
 
@@ -99,9 +97,7 @@ class Transfer(UseCases):
             raise Invalid(_told(faults), faults[:_MOST_FAULTS])
         return rows
 
-    def _stage(
-        self, reading: Reading, row: Document, files: dict[str, bytes | None], result: Imported
-    ) -> None:
+    def _stage(self, reading: Reading, row: Document, files: dict[str, bytes | None], result: Imported) -> None:
         namespace, repo_name = row["namespace"], row["repo_name"]
         path = names.document_path(namespace, repo_name)
         found = reading.read(path)

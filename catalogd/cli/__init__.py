@@ -32,9 +32,7 @@ class _LoadedOnUse(Commands):
         return super().get_command(context, name)
 
 
-@click.group(
-    cls=_LoadedOnUse, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100}
-)
+@click.group(cls=_LoadedOnUse, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
 @click.version_option(catalogd.__version__, prog_name="catalogd")
 def main() -> None:
     """A catalog of container image repositories whose database is a git working tree."""

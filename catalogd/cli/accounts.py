@@ -84,9 +84,7 @@ def user_list(catalog: str | None, config: Path | None) -> None:
     """All users."""
     with _accounts(catalog, config) as accounts:
         for info in accounts.list_users():
-            marks = [
-                mark for mark, given in (("admin", info.is_admin), ("password", info.has_password)) if given
-            ]
+            marks = [mark for mark, given in (("admin", info.is_admin), ("password", info.has_password)) if given]
             echo(f"{info.name:24}  {info.email:40}  {', '.join(marks)}".rstrip())
 
 
@@ -125,9 +123,7 @@ def token_create(
 ) -> None:
     """Make a token and print it, once, on standard output."""
     with _accounts(catalog, config) as accounts:
-        plain, _ = accounts.create_token(
-            user_name, name, scopes or DEFAULT_SCOPES, namespace, _moment(expires)
-        )
+        plain, _ = accounts.create_token(user_name, name, scopes or DEFAULT_SCOPES, namespace, _moment(expires))
         click.echo(plain)
 
 
@@ -141,9 +137,7 @@ def token_list(user_name: str | None, catalog: str | None, config: Path | None) 
             confined = f" in {info.namespace}" if info.namespace else ""
             expires = f"  expires {info.expires_at[:10]}" if info.expires_at else ""
             used = f"used {info.last_used_at[:16]}Z" if info.last_used_at else "never used"
-            echo(
-                f"{info.id}  {info.user:20}  {','.join(info.scopes)}{confined}  {used}{expires}  {info.name}".rstrip()
-            )
+            echo(f"{info.id}  {info.user:20}  {','.join(info.scopes)}{confined}  {used}{expires}  {info.name}".rstrip())
 
 
 @token.command("revoke")

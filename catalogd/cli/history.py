@@ -17,9 +17,7 @@ _WIDTH = 72
 
 @click.command()
 @click.argument("repository", metavar="[NAMESPACE/NAME]", required=False)
-@click.option(
-    "-n", "--number", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many."
-)
+@click.option("-n", "--number", default=20, show_default=True, type=click.IntRange(1, 100_000), help="How many.")
 @with_settings
 def log(repository: str | None, number: int, catalog: str | None, config: Path | None) -> None:
     """The commits of the catalog, or of one repository, newest first."""
@@ -86,9 +84,7 @@ def blame(repository: tuple[str, str], catalog: str | None, config: Path | None)
     with open_catalog(catalog, config) as opened:
         fields, _ = opened.blame(hand(opened), *repository)
         for pointer, last in fields.items():
-            echo(
-                f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}  {pointer}"
-            )
+            echo(f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}  {pointer}")
 
 
 @click.command()
@@ -100,11 +96,7 @@ def rollback(repository: tuple[str, str], commit: str, catalog: str | None, conf
     with open_catalog(catalog, config) as opened:
         written = opened.rollback(hand(opened), *repository, commit)
         path = document_path(*repository)
-        echo(
-            f"{path} is as it was, in commit {short(written.commit)}"
-            if written.changed
-            else f"{path} is so already"
-        )
+        echo(f"{path} is as it was, in commit {short(written.commit)}" if written.changed else f"{path} is so already")
 
 
 def _commit_line(row: dict, touched: str) -> None:

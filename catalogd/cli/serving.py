@@ -35,9 +35,7 @@ def init(directory: Path, with_sample: bool) -> None:
 
 
 @click.command()
-@click.option(
-    "--listen", metavar="HOST:PORT", help="Where to serve (CATALOGD_LISTEN, default 127.0.0.1:8080)."
-)
+@click.option("--listen", metavar="HOST:PORT", help="Where to serve (CATALOGD_LISTEN, default 127.0.0.1:8080).")
 @click.option("--threads", type=int, help="Threads that answer requests (CATALOGD_THREADS, default 16).")
 @click.option("--public-url", metavar="URL", help="Base of the links in responses (CATALOGD_PUBLIC_URL).")
 @click.option("--log-level", help="debug, info, warning or error (CATALOGD_LOG_LEVEL, default info).")
@@ -95,9 +93,7 @@ def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
 def _create(directory: Path, with_sample: bool) -> None:
     """A catalog with one commit: the schemas, and the sample if it is wanted."""
     if (directory / ".git").exists():
-        raise NotACatalog(
-            f"{directory} is a git working tree already; a new catalog needs a directory of its own."
-        )
+        raise NotACatalog(f"{directory} is a git working tree already; a new catalog needs a directory of its own.")
     Store.create(directory)
     catalog = Catalog.open(directory)
     try:

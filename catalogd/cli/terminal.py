@@ -32,9 +32,7 @@ class Commands(click.Group):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise SystemExit(1) from None
         except OSError as error:
-            where = (
-                f": {safe(os.fsdecode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
-            )
+            where = f": {safe(os.fsdecode(error.filename))}" if isinstance(error.filename, str | bytes) else ""
             click.echo(f"catalogd: {error.strerror or error}{where}", err=True)
             raise SystemExit(1) from None
 

@@ -95,8 +95,7 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
         whole.chmod(0o600)  # it holds password hashes
         whole.rename(file)
     echo(
-        f"{file}: commit {short(head)}"
-        + ("" if len(members) == 2 else "; the accounts are in a database of their own")
+        f"{file}: commit {short(head)}" + ("" if len(members) == 2 else "; the accounts are in a database of their own")
     )
 
 
@@ -114,9 +113,7 @@ def _lines(file: Path) -> Iterator[bytes]:
                     raise Malformed(f"Line {number} is longer than {_MOST_LINE:,} bytes.")
                 yield line
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
-            raise Malformed(
-                f"The file is no whole gzip file: it ends or breaks after line {number}."
-            ) from error
+            raise Malformed(f"The file is no whole gzip file: it ends or breaks after line {number}.") from error
 
 
 def _write(lines: Iterator[bytes], out: BinaryIO) -> None:

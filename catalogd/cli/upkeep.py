@@ -11,9 +11,7 @@ from catalogd.cli.terminal import echo
 
 
 @click.command()
-@click.option(
-    "--repair", is_flag=True, help="Mend what can be mended: the read model and git's index are made anew."
-)
+@click.option("--repair", is_flag=True, help="Mend what can be mended: the read model and git's index are made anew.")
 @with_settings
 def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
     """Examine a catalog: its objects, working tree, index, documents, read model. Exit status 1 if anything is wrong.
@@ -38,9 +36,7 @@ def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
 
 
 @click.command()
-@click.option(
-    "--full", is_flag=True, help="All in one pack, and drop what has been unreachable for two weeks."
-)
+@click.option("--full", is_flag=True, help="All in one pack, and drop what has been unreachable for two weeks.")
 @with_settings
 def maintenance(full: bool, catalog: str | None, config: Path | None) -> None:
     """Fold packs and index the history. A server does it by itself; it may run beside one."""

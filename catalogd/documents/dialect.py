@@ -56,9 +56,7 @@ def read(data: bytes, name: str) -> dict:
     if not isinstance(schema, dict):
         raise BrokenSchema(f"{name} is not a JSON object, as a schema must be.")
     if schema.get("$schema", DIALECT) != DIALECT:
-        raise BrokenSchema(
-            f'{name} must be a schema of Draft 2020-12: "$schema" must be "{DIALECT}" or absent.'
-        )
+        raise BrokenSchema(f'{name} must be a schema of Draft 2020-12: "$schema" must be "{DIALECT}" or absent.')
     _check_against_metaschema(schema, name)
     schemas = dict(_schemas_in(schema))
     _check_references(schema, schemas, name)
@@ -100,9 +98,7 @@ def _check_against_metaschema(schema: dict, name: str) -> None:
         Draft202012Validator.check_schema(schema, format_checker=None)
     except SchemaError as error:
         pointer = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
-        raise BrokenSchema(
-            f'{name} is not a valid schema, at "{pointer}": {error.message[:_MAX_QUOTED]}'
-        ) from error
+        raise BrokenSchema(f'{name} is not a valid schema, at "{pointer}": {error.message[:_MAX_QUOTED]}') from error
     except RecursionError:
         raise BrokenSchema(f"{name} is nested too deeply for a schema.") from None
 

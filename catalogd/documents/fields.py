@@ -92,11 +92,7 @@ def diff(before: dict | None, after: dict | None) -> list[FieldChange]:
             return []
         return [FieldChange("", ABSENT if before is None else before, ABSENT if after is None else after)]
     # Most of a document stays the same in an edit: only what differs is taken apart.
-    differ = [
-        key
-        for key in before.keys() | after.keys()
-        if not same(before.get(key, ABSENT), after.get(key, ABSENT))
-    ]
+    differ = [key for key in before.keys() | after.keys() if not same(before.get(key, ABSENT), after.get(key, ABSENT))]
     old, new = flatten_alike(*({key: side[key] for key in differ if key in side} for side in (before, after)))
     return [
         FieldChange(pointer, old.get(pointer, ABSENT), new.get(pointer, ABSENT))

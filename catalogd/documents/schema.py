@@ -159,9 +159,7 @@ def _fault_in_settings(document: dict) -> Fault | None:
     if not isinstance(config, dict):
         return None
     if _is_deeper(config, MAX_SETTINGS_DEPTH + 1):
-        return Fault(
-            "/build_config", f"the settings must not be nested deeper than {MAX_SETTINGS_DEPTH} levels"
-        )
+        return Fault("/build_config", f"the settings must not be nested deeper than {MAX_SETTINGS_DEPTH} levels")
     settings = config.get("tag_configs")
     if settings is not None and len(json.dumps(settings, ensure_ascii=False).encode()) > MAX_SETTINGS_BYTES:
         return Fault("/build_config/tag_configs", f"must have at most {MAX_SETTINGS_BYTES:,} bytes as JSON")
@@ -181,9 +179,7 @@ def _is_deeper(value: object, levels: int) -> bool:
     return bool(containers)
 
 
-def _faults_in_names(
-    document: dict, fields: tuple[str, ...], identity: tuple[str, ...] | None
-) -> Iterator[Fault]:
+def _faults_in_names(document: dict, fields: tuple[str, ...], identity: tuple[str, ...] | None) -> Iterator[Fault]:
     """What no schema can say of the names: devices of Windows, reserved endings, and the path's own names."""
     for index, field in enumerate(fields):
         if field not in document:
@@ -193,9 +189,7 @@ def _faults_in_names(
         if fault:
             yield Fault(f"/{field}", fault)
         elif identity is not None and name != identity[index]:
-            yield Fault(
-                f"/{field}", f"must be {shown(identity[index])}, as in the document's path, not {shown(name)}"
-            )
+            yield Fault(f"/{field}", f"must be {shown(identity[index])}, as in the document's path, not {shown(name)}")
 
 
 def _repeated_tags(document: dict) -> Iterator[Fault]:
@@ -208,7 +202,5 @@ def _repeated_tags(document: dict) -> Iterator[Fault]:
         if not isinstance(name, str):
             continue
         if name in seen:
-            yield Fault(
-                f"/tags/{index}/tag", f"{shown(name)} is the name of another tag already; each may stand once"
-            )
+            yield Fault(f"/tags/{index}/tag", f"{shown(name)} is the name of another tag already; each may stand once")
         seen.add(name)

@@ -120,9 +120,7 @@ class _Text:
             self._refuse(text, _offset_of_number(text, error.literal), str(error))
         except _DuplicateKey:
             pointer, offset = next(_repeated(text))
-            self._refuse(
-                text, offset, f"the key at {_shown(pointer)} is there twice; each key may stand once"
-            )
+            self._refuse(text, offset, f"the key at {_shown(pointer)} is there twice; each key may stand once")
         if any(escape in text for escape in _SUSPICIOUS_ESCAPES):
             self._look_at_escapes(text)
         return value
@@ -131,9 +129,7 @@ class _Text:
         if not self._data.strip():
             raise NotJson(f"{self._what} is empty; a JSON value is expected.")
         if self._data.startswith(_BOM):
-            raise NotJson(
-                f"{self._what} begins with a byte order mark; it must begin with the JSON value itself."
-            )
+            raise NotJson(f"{self._what} begins with a byte order mark; it must begin with the JSON value itself.")
         try:
             return self._data.decode("utf-8")
         except UnicodeDecodeError as error:
@@ -152,9 +148,7 @@ class _Text:
         structure = _STRINGS.sub(b"", data).translate(None, _ALL_BUT_STRUCTURE)
         if max(accumulate(map(_STEP.__getitem__, structure)), default=0) > MAX_DEPTH:
             before = data[: _offset_of_depth(data)].decode("utf-8")
-            self._refuse(
-                before, len(before), f"arrays and objects must not be nested deeper than {MAX_DEPTH} levels"
-            )
+            self._refuse(before, len(before), f"arrays and objects must not be nested deeper than {MAX_DEPTH} levels")
 
     def _look_at_escapes(self, text: str) -> None:
         for escape in _ESCAPE.finditer(text):
@@ -173,9 +167,7 @@ class _Text:
 
     def _refuse(self, text: str, offset: int, why: str) -> NoReturn:
         line, column = _place(text, offset)
-        raise NotJson(
-            f"{self._what} is not valid JSON at line {line}, column {column}: {why}.", line, column
-        ) from None
+        raise NotJson(f"{self._what} is not valid JSON at line {line}, column {column}: {why}.", line, column) from None
 
 
 def _integer(literal: str) -> int:

@@ -66,9 +66,7 @@ class DocumentQueries:
         with self._connections.snapshot() as connection:
             commit = connection.execute("SELECT commit_id FROM meta").fetchone()[0]
             count = connection.execute(query.count(), query.parameters).fetchone()[0]
-            ids = connection.execute(
-                query.page(ordering), {**query.parameters, "limit": limit, "offset": offset}
-            )
+            ids = connection.execute(query.page(ordering), {**query.parameters, "limit": limit, "offset": offset})
             summaries = [
                 connection.execute("SELECT summary FROM document WHERE id = ?", found).fetchone()[0]
                 for found in ids.fetchall()
@@ -85,9 +83,7 @@ class DocumentQueries:
     def faults(self) -> list[PathFault]:
         """The documents of the mirrored commit that cannot be shown, sorted by path."""
         with self._connections.reader() as connection:
-            return [
-                PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")
-            ]
+            return [PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")]
 
 
 class ListQuery:
@@ -131,9 +127,7 @@ class ListQuery:
         self._where("document_text MATCH :search", search=query)
 
     def _label(self, number: int, key: str, value: str | None) -> None:
-        condition = (
-            f"key = :key{number}" if value is None else f"key = :key{number} AND value = :value{number}"
-        )
+        condition = f"key = :key{number}" if value is None else f"key = :key{number} AND value = :value{number}"
         self._where(f"document.id IN (SELECT document FROM label WHERE {condition})")
         self.parameters.update({f"key{number}": key, f"value{number}": value})
 

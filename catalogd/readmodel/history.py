@@ -302,9 +302,7 @@ def _history_entry(row: tuple, floor_seq: int) -> HistoryEntry:
     seq, commit, author, email, committed_at, message, action, fields, old, new = row
     if seq == floor_seq:
         return HistoryEntry(seq, commit, author, email, committed_at, message, CREATED, [WHOLE], None, new)
-    return HistoryEntry(
-        seq, commit, author, email, committed_at, message, action, json.loads(fields), old, new
-    )
+    return HistoryEntry(seq, commit, author, email, committed_at, message, action, json.loads(fields), old, new)
 
 
 def _born(connection: sqlite3.Connection, file: int | None, floor_seq: int) -> int | None:

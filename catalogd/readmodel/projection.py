@@ -156,9 +156,7 @@ def _is_boolean(value: object) -> bool:
 
 
 def _is_labels(value: object) -> bool:
-    return value is None or (
-        isinstance(value, dict) and all(isinstance(text, str) for text in value.values())
-    )
+    return value is None or (isinstance(value, dict) and all(isinstance(text, str) for text in value.values()))
 
 
 def _is_object(value: object) -> bool:
@@ -166,9 +164,7 @@ def _is_object(value: object) -> bool:
 
 
 def _is_tags(value: object) -> bool:
-    return isinstance(value, list) and all(
-        isinstance(tag, dict) and isinstance(tag.get("tag"), str) for tag in value
-    )
+    return isinstance(value, list) and all(isinstance(tag, dict) and isinstance(tag.get("tag"), str) for tag in value)
 
 
 _FIELDS: tuple[tuple[str, Callable[[object], bool], str], ...] = (

@@ -118,9 +118,7 @@ def ordering_indexes() -> dict[str, str]:
     indexes = {"document_listed": "document (namespace, repo_name, is_public)"}
     for column in TIMES + COUNTERS:
         indexes[f"document_by_{column}"] = f"document ({column}, namespace, repo_name, is_public)"
-        indexes[f"document_in_namespace_by_{column}"] = (
-            f"document (namespace, {column}, repo_name, is_public)"
-        )
+        indexes[f"document_in_namespace_by_{column}"] = f"document (namespace, {column}, repo_name, is_public)"
     return indexes
 
 

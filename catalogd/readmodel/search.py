@@ -9,9 +9,7 @@ MAX_WORDS = 32
 
 # Scripts written without spaces: unicode61 would take a whole sentence for one word. Kana, Han, Hangul syllables,
 # compatibility ideographs, and the ideographs beyond the basic plane.
-_UNSPACED = re.compile(
-    "([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff])"
-)
+_UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff])")
 
 # A quote would end the phrase, NUL the query, half a surrogate pair cannot be given to SQLite. All part words anyway.
 _UNQUOTABLE = re.compile('["\0\ud800-\udfff]')

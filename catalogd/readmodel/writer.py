@@ -262,9 +262,7 @@ class Writer:
                 f"UPDATE document SET {', '.join(f'{column} = ?' for column in changed)} WHERE id = ?",
                 (*map(new.columns.__getitem__, changed), document),
             )
-        self._execute(
-            "UPDATE tag_list SET tags = ?1 WHERE document = ?2 AND tags <> ?1", (new.tags, document)
-        )
+        self._execute("UPDATE tag_list SET tags = ?1 WHERE document = ?2 AND tags <> ?1", (new.tags, document))
         if "summary" in changed:
             self._update_derived(document, json.loads(str(old["summary"])), new)
 
@@ -295,9 +293,7 @@ class Writer:
 
     def _delete_labels(self, document: int, labels: Mapping[str, str]) -> None:
         for key, value in labels.items():
-            self._execute(
-                "DELETE FROM label WHERE key = ? AND value = ? AND document = ?", (key, value, document)
-            )
+            self._execute("DELETE FROM label WHERE key = ? AND value = ? AND document = ?", (key, value, document))
 
     def _insert_text(self, document: int, text: tuple[str, str, str]) -> None:
         self._execute(
@@ -331,9 +327,7 @@ class Writer:
 class _Versions:
     """The blobs that one commit names, as JSON objects."""
 
-    def __init__(
-        self, blobs: ParsedBlobs, contents: Callable[[str], bytes], parsed: Mapping[str, Document | None]
-    ):
+    def __init__(self, blobs: ParsedBlobs, contents: Callable[[str], bytes], parsed: Mapping[str, Document | None]):
         self._blobs = blobs
         self._contents = contents
         self._parsed = parsed
@@ -354,9 +348,7 @@ def _is_public(file: _File, document: Document | None) -> bool:
     """Whether anyone may see this version of the file. One that cannot be shown is nobody's to see."""
     if document is None or file.namespace is None or file.repo_name is None:
         return False
-    return (
-        document.get("is_public", True) is True and fault_in(file.namespace, file.repo_name, document) is None
-    )
+    return document.get("is_public", True) is True and fault_in(file.namespace, file.repo_name, document) is None
 
 
 def _visible_from(file: _File, seq: int, change: Change, is_public: bool) -> int | None:

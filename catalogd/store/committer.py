@@ -167,7 +167,7 @@ class Committer:
     def _hand_commits(self) -> bool:
         """Whether a `git commit` by hand is between its pre-commit hook and its move of main."""
         try:
-            return time.time() - os.stat(self._hand).st_mtime < _HAND_SECONDS
+            return 0 <= time.time() - os.stat(self._hand).st_mtime < _HAND_SECONDS
         except FileNotFoundError:
             return False
 

@@ -97,7 +97,5 @@ class _Middleware:
         check_target(env)
         check_host(env)
 
-    def process_response(
-        self, req: Request, resp: falcon.Response, resource: object, succeeded: bool
-    ) -> None:
+    def process_response(self, req: Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
         self._metrics.observe(req.uri_template, req.method, resp.status_code, perf_counter() - req.started)

@@ -8,9 +8,7 @@ import binascii
 from catalogd.accounts import Account, Accounts
 from catalogd.errors import Unauthenticated
 
-_UNREADABLE = (
-    'The Authorization header must be "Token T", "Bearer T" or "Basic" with base64 of "user:secret".'
-)
+_UNREADABLE = 'The Authorization header must be "Token T", "Bearer T" or "Basic" with base64 of "user:secret".'
 
 
 class Authenticator:

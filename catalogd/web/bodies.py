@@ -15,9 +15,7 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 
 # RFC 9110, section 8.3.1, as far as JSON has use for it: the only parameter that is looked at is charset.
-_CONTENT_TYPE = re.compile(
-    r'([^\s;,]+)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*', re.IGNORECASE
-)
+_CONTENT_TYPE = re.compile(r'([^\s;,]+)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*', re.IGNORECASE)
 
 
 def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (JSON,)) -> object:

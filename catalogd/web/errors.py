@@ -88,9 +88,7 @@ _BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
 # The first kind of a status is the general one.
 _BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
 _INTERNAL = _BY_STATUS[500]
-_INTERNAL_DETAIL = (
-    "The server met an error that it did not expect. Its log has the cause under this request's id."
-)
+_INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
 _MOST_QUOTED = 1000
@@ -153,9 +151,7 @@ def install(app: falcon.App) -> None:
     app.add_error_handler(falcon.HTTPError, _on_http_error)
 
 
-def _on_domain_error(
-    req: falcon.Request, resp: falcon.Response, error: CatalogdError, params: object
-) -> None:
+def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: CatalogdError, params: object) -> None:
     kind = kind_of(error)
     if kind is None:
         _on_unexpected(req, resp, error, params)
@@ -169,9 +165,7 @@ def _on_domain_error(
         resp.set_header("Retry-After", str(max(1, int(retry_after))))
 
 
-def _on_http_error(
-    req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: object
-) -> None:
+def _on_http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: object) -> None:
     kind = kind_for_status(error.status_code)
     if kind is _INTERNAL:
         _on_unexpected(req, resp, error, params)
@@ -192,9 +186,7 @@ def _on_unexpected(req: falcon.Request, resp: falcon.Response, error: Exception,
     _reply(req, resp, _INTERNAL, _INTERNAL_DETAIL)
 
 
-def _reply(
-    req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, faults: Iterable[Fault] = ()
-) -> None:
+def _reply(req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, faults: Iterable[Fault] = ()) -> None:
     resp.status = kind.status
     resp.content_type = PROBLEM
     resp.data = problem(kind, detail, getattr(req, "request_id", None), faults)

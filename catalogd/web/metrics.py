@@ -95,9 +95,7 @@ class _HealthCollector(Collector):
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         report = self._health()
-        status = GaugeMetricFamily(
-            "catalogd_health", "1 for the state that the catalog is in.", labels=("status",)
-        )
+        status = GaugeMetricFamily("catalogd_health", "1 for the state that the catalog is in.", labels=("status",))
         for state in _STATES:
             status.add_metric((state,), float(report["status"] == state))
         yield status
@@ -107,6 +105,4 @@ class _HealthCollector(Collector):
             for name, value in report.get(part, {}).items():
                 if isinstance(value, (int, float)):
                     metric = f"catalogd_{part}_{name}"
-                    yield GaugeMetricFamily(
-                        metric, f"{name} of the {part}, as in /healthz.", value=float(value)
-                    )
+                    yield GaugeMetricFamily(metric, f"{name} of the {part}, as in /healthz.", value=float(value))

@@ -79,8 +79,7 @@ def describe(operations: Iterable[Operation], version: str, server_url: str = ""
         "components": {
             "schemas": schemas.components(),
             "headers": {
-                name: {"description": text, "schema": {"type": "string"}}
-                for name, text in _RESPONSE_HEADERS.items()
+                name: {"description": text, "schema": {"type": "string"}} for name, text in _RESPONSE_HEADERS.items()
             },
             "responses": {str(status): _problem(status) for status in sorted(errors)},
             "securitySchemes": _SECURITY,
@@ -229,10 +228,7 @@ def _markdown_operation(method: str, path: str, operation: Description) -> str:
         for example in next(iter(body["content"].values()))["examples"].values():
             lines += ["```json", json.dumps(example["value"], indent=2, ensure_ascii=False), "```", ""]
     lines += ["| status | what it says |", "| --- | --- |"]
-    lines += [
-        f"| {status} | {_markdown_response(status, reply)} |"
-        for status, reply in operation["responses"].items()
-    ]
+    lines += [f"| {status} | {_markdown_response(status, reply)} |" for status, reply in operation["responses"].items()]
     return "\n".join([*lines, ""])
 
 
@@ -245,9 +241,7 @@ def _markdown_response(status: str, reply: Description) -> str:
     if "$ref" in reply:
         return kind_for_status(int(status)).title
     names = [
-        f"`{content['schema']['$ref'].rpartition('/')[2]}`"
-        if "$ref" in content["schema"]
-        else f"`{media_type}`"
+        f"`{content['schema']['$ref'].rpartition('/')[2]}`" if "$ref" in content["schema"] else f"`{media_type}`"
         for media_type, content in reply.get("content", {}).items()
     ]
     return " ".join([_cell(reply["description"]), *names])

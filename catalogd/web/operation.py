@@ -93,9 +93,7 @@ class Endpoint:
         resp.set_header("allow", self._allow)
 
 
-def _responder(
-    operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics
-) -> Handler:
+def _responder(operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics) -> Handler:
     known = {parameter.name: parameter for parameter in operation.parameters}
     # What a query without parameters comes to; a required one is found missing by the full reader.
     defaults = {parameter.name: parameter.default for parameter in operation.parameters}
@@ -126,6 +124,4 @@ def _responder(
 def _refuse_if_match(req: Request) -> None:
     """A condition that a write would not keep must not be passed over in silence."""
     if "HTTP_IF_MATCH" in req.env:
-        raise Malformed(
-            "If-Match is not possible on this call: it changes one thing and overwrites no other."
-        )
+        raise Malformed("If-Match is not possible on this call: it changes one thing and overwrites no other.")

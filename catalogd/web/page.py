@@ -193,18 +193,14 @@ def _body(description: Description, body: Description | None) -> str:
 
 
 def _responses(description: Description, responses: Description) -> str:
-    return "<h4>Replies</h4>" + "".join(
-        _response(description, status, reply) for status, reply in responses.items()
-    )
+    return "<h4>Replies</h4>" + "".join(_response(description, status, reply) for status, reply in responses.items())
 
 
 def _response(description: Description, status: str, reply: Description) -> str:
     reply = _resolve(description, reply)
     members = ""
     if int(status) < 400:
-        members = "".join(
-            _members(description, content["schema"]) for content in reply.get("content", {}).values()
-        )
+        members = "".join(_members(description, content["schema"]) for content in reply.get("content", {}).values())
     summary = f"<b>{escape(status)}</b> {_inline(reply['description'])}"
     if not members:
         return f'<p class="reply">{summary}</p>'

@@ -30,9 +30,7 @@ _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
 COMMIT = r"[0-9a-f]{7,64}"
 _COMMIT = re.compile(COMMIT)
 # RFC 3339, section 5.6, date-time
-_TIME = re.compile(
-    r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})"
-)
+_TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
 
 
 class Unfit(ValueError):
@@ -148,9 +146,7 @@ SEARCH = Parameter(
     _search,
     example="database",
 )
-IS_PUBLIC = Parameter(
-    "is_public", "Only public, or only private repositories.", {"type": "boolean"}, _boolean
-)
+IS_PUBLIC = Parameter("is_public", "Only public, or only private repositories.", {"type": "boolean"}, _boolean)
 LABEL = Parameter(
     "label",
     "Only repositories with this label: `key`, or `key=value`. Repeated, all must fit.",

@@ -37,9 +37,7 @@ def to_json(value: object) -> bytes:
     return (_encode(value) + "\n").encode("utf-8", "replace")
 
 
-def send(
-    resp: falcon.Response, value: object, commit: str | None, etag: str | None = None, status: int = 200
-) -> None:
+def send(resp: falcon.Response, value: object, commit: str | None, etag: str | None = None, status: int = 200) -> None:
     """Replies with JSON, the commit that was read or made, and the tag of the representation if it has
     one.
     """
@@ -70,9 +68,7 @@ def _set_version(resp: falcon.Response, commit: str | None, etag: str | None) ->
         resp.set_header("etag", etag)
 
 
-def send_page(
-    req: Request, resp: falcon.Response, page: Page, results: Sequence[Any], public_url: str
-) -> None:
+def send_page(req: Request, resp: falcon.Response, page: Page, results: Sequence[Any], public_url: str) -> None:
     """Replies with one page of a list: its rows, the count of all, and absolute links to its neighbours."""
     following, previous = link_neighbours(req, resp, page.count, public_url)
     send(
@@ -82,9 +78,7 @@ def send_page(
     )
 
 
-def link_neighbours(
-    req: Request, resp: falcon.Response, count: int, public_url: str
-) -> tuple[str | None, str | None]:
+def link_neighbours(req: Request, resp: falcon.Response, count: int, public_url: str) -> tuple[str | None, str | None]:
     """The URLs of the next and the previous page, None where there is none; also set as the Link header."""
     number, size = req.parameters["page"], req.parameters["page_size"]
     following = _page_url(req, public_url, number + 1) if number * size < count else None

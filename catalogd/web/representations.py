@@ -25,8 +25,7 @@ def is_automated(document: Document) -> bool:
     """Whether the repository is built from a source that its build_config names."""
     config = document.get("build_config") or {}
     return bool(
-        config.get("code_repo_clone_url")
-        or (config.get("code_repo_namespace") and config.get("code_repo_name"))
+        config.get("code_repo_clone_url") or (config.get("code_repo_namespace") and config.get("code_repo_name"))
     )
 
 
@@ -150,10 +149,7 @@ def field_changes(changes: Iterable[FieldChange]) -> list[JSON]:
 
     Null is a value of its own, so absence cannot be written as null.
     """
-    return [
-        present({"pointer": change.pointer, "before": change.before, "after": change.after})
-        for change in changes
-    ]
+    return [present({"pointer": change.pointer, "before": change.before, "after": change.after}) for change in changes]
 
 
 def present(members: Mapping[str, Any]) -> JSON:
@@ -163,7 +159,5 @@ def present(members: Mapping[str, Any]) -> JSON:
 
 def commit(found: Document) -> JSON:
     """One commit with what it changed, field by field."""
-    changes = [
-        {**change, "fields": [present(field) for field in change["fields"]]} for change in found["changes"]
-    ]
+    changes = [{**change, "fields": [present(field) for field in change["fields"]]} for change in found["changes"]]
     return {**found, "changes": changes}

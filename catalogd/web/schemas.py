@@ -209,13 +209,9 @@ def _history() -> dict[str, Schema]:
     message: Schema = {"type": "string"}
     fields: Schema = {"type": "array", "items": _POINTER}
     return {
-        "HistoryEntry": _object(
-            {**_commit_members(), "message": message, "action": _ACTION, "fields": fields}
-        ),
+        "HistoryEntry": _object({**_commit_members(), "message": message, "action": _ACTION, "fields": fields}),
         "HistoryPage": _page("HistoryEntry", "One page of the history, newest first."),
-        "FieldChange": _object(
-            {"pointer": _POINTER, "before": _ANY, "after": _ANY}, optional=("before", "after")
-        ),
+        "FieldChange": _object({"pointer": _POINTER, "before": _ANY, "after": _ANY}, optional=("before", "after")),
         "Diff": {"type": "array", "items": ref("FieldChange")},
         "Blame": {
             "type": "object",
@@ -261,9 +257,7 @@ def _whole_catalog() -> dict[str, Schema]:
 
 
 def _problem() -> Schema:
-    fault = _object(
-        {"pointer": _POINTER, "detail": {"type": "string", "description": "What would be right."}}
-    )
+    fault = _object({"pointer": _POINTER, "detail": {"type": "string", "description": "What would be right."}})
     return {
         **_object(
             {

@@ -157,9 +157,7 @@ def _hand(root: Path, name: str, seconds: float) -> None:
     while time.monotonic() < until:
         step += 1
         if step % _ONE_IN == 0:
-            wish = Committed(
-                f"hand {name} step {step}", chance.choice(SHARED), f"h{name}.{step % 4}", f"{name}/{step}"
-            )
+            wish = Committed(f"hand {name} step {step}", chance.choice(SHARED), f"h{name}.{step % 4}", f"{name}/{step}")
             _on_a_file_of_all(root, wish, until)
         else:
             wish = Committed(
@@ -196,8 +194,7 @@ def _on_a_file_of_all(root: Path, wish: Committed, until: float) -> None:
             if done:
                 return
             while (
-                _git(root, "reset", "-q", "--", path).returncode
-                or _git(root, "checkout", "-q", "--", path).returncode
+                _git(root, "reset", "-q", "--", path).returncode or _git(root, "checkout", "-q", "--", path).returncode
             ):
                 time.sleep(0.01)
         time.sleep(_pause())
@@ -211,10 +208,7 @@ def _says_committed(root: Path, path: str, wish: Committed, command: list[str]) 
     """Whether the wish is committed now: by this command or, as it was staged, by that of another hand."""
     done = _git(root, "add", "--", path)
     done = done if done.returncode else _git(root, *command)
-    if (
-        done.returncode == 0
-        or _labels(_git(root, "show", f"HEAD:{path}").stdout).get(wish.label) == wish.value
-    ):
+    if done.returncode == 0 or _labels(_git(root, "show", f"HEAD:{path}").stdout).get(wish.label) == wish.value:
         print(json.dumps(wish.__dict__), flush=True)
         return True
     print(json.dumps({"refused": _reason(done.stderr + done.stdout)}), flush=True)

@@ -112,9 +112,7 @@ class Client:
         try:
             self._connection.request(method, path, body=data, headers=sent)
             answer = self._connection.getresponse()
-            return Reply(
-                answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-            )
+            return Reply(answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read())
         except (OSError, HTTPException):
             self._connection.close()
             raise
@@ -266,16 +264,10 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def git(root: Path, *arguments: str, check: bool = True, stdin: bytes = b"") -> str:
     """git by hand; what it prints. Raises AssertionError where it fails, with what it said."""
-    done = subprocess.run(
-        ["git", *arguments], cwd=root, input=stdin, capture_output=True, env=environment(root.parent)
-    )
+    done = subprocess.run(["git", *arguments], cwd=root, input=stdin, capture_output=True, env=environment(root.parent))
     if check and done.returncode:
         raise AssertionError(f"git {' '.join(arguments)}: {(done.stdout + done.stderr).decode()}")
-    return (
-        done.stdout.decode("utf-8", "replace")
-        if check
-        else (done.stdout + done.stderr).decode("utf-8", "replace")
-    )
+    return done.stdout.decode("utf-8", "replace") if check else (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
 def commit_by_hand(root: Path, message: str, *paths: str, seconds: float = 15.0) -> str:

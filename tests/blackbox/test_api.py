@@ -81,9 +81,7 @@ def test_every_call_on_what_is_not_there_is_a_problem(admin: Client, method: str
 
 
 @pytest.mark.parametrize("end", ["", "/"])
-@pytest.mark.parametrize(
-    "path", sorted({path for _, path in EVERY_CALL} | {"/healthz", "/docs", "/openapi.json"})
-)
+@pytest.mark.parametrize("path", sorted({path for _, path in EVERY_CALL} | {"/healthz", "/docs", "/openapi.json"}))
 def test_a_method_that_a_path_has_not_is_405_with_allow(anonymous: Client, path: str, end: str) -> None:
     path = path.partition("?")[0]
     possible = {method for method, other in EVERY_CALL if other.partition("?")[0] == path} or {"GET"}
@@ -186,16 +184,11 @@ def test_the_description_and_its_page_are_served_without_third_parties(anonymous
 
 def test_a_token_is_taken_in_all_its_forms_and_a_password_too(shared: Served) -> None:
     token = shared.user("formal")
-    assert (
-        shared.run("user", "password", "formal", "--password-stdin", stdin=b"correct horse battery\n").status
-        == 0
-    )
+    assert shared.run("user", "password", "formal", "--password-stdin", stdin=b"correct horse battery\n").status == 0
     good = [shared.with_header(f"{scheme} {token}") for scheme in ("Token", "Bearer", "token", "BEARER")]
     good += [shared.basic("formal", token), shared.basic("formal", "correct horse battery")]
     for number, client in enumerate(good):
-        assert client.post("/v1/repositories/formal", {"repo_name": f"r{number}"}).status == 201, (
-            client.authorization
-        )
+        assert client.post("/v1/repositories/formal", {"repo_name": f"r{number}"}).status == 201, client.authorization
 
 
 def test_wrong_credentials_of_every_form_are_401_also_on_what_is_public(shared: Served, one: str) -> None:
@@ -225,9 +218,7 @@ def test_wrong_credentials_of_every_form_are_401_also_on_what_is_public(shared: 
         assert_problem(client.put(one, {"description": "x"}), 401, "unauthenticated")
 
 
-def test_a_token_may_do_what_its_scopes_and_namespace_allow_and_no_more(
-    shared: Served, one: str, name: str
-) -> None:
+def test_a_token_may_do_what_its_scopes_and_namespace_allow_and_no_more(shared: Served, one: str, name: str) -> None:
     reader = shared.client(shared.user("scoped", scope="read"))
     confined = shared.client(shared.run("token", "create", "scoped", "--namespace", "elsewhere").out.strip())
     for client in (reader, confined):
@@ -241,13 +232,7 @@ def test_a_token_may_do_what_its_scopes_and_namespace_allow_and_no_more(
             ("POST", f"{one}/rollback"),
         ):
             body = {"repo_name": "two"} if path.endswith(name) else {"description": "x"}
-            body = (
-                {"commit": newest(reader)}
-                if "rollback" in path
-                else {"image_id": IMAGE}
-                if "tags" in path
-                else body
-            )
+            body = {"commit": newest(reader)} if "rollback" in path else {"image_id": IMAGE} if "tags" in path else body
             assert_problem(client(method, path, None if method == "DELETE" else body), 403, "forbidden")
     assert confined.post("/v1/repositories/elsewhere", {"repo_name": "mine"}).status == 201
 
@@ -256,9 +241,7 @@ def test_a_private_repository_does_not_exist_for_anonymous(shared: Served, admin
     anonymous = shared.anonymous()
     start = newest(admin)
     admin.post(f"/v1/repositories/{name}", {"repo_name": "open", "description": "zebra"})
-    made = admin.post(
-        f"/v1/repositories/{name}", {"repo_name": "secret", "description": "zebra", "is_public": False}
-    )
+    made = admin.post(f"/v1/repositories/{name}", {"repo_name": "secret", "description": "zebra", "is_public": False})
     secret, absent = (f"/v1/repositories/{name}/{one}" for one in ("secret", "absent"))
     admin.put(f"{secret}/tags/v1", {"image_id": IMAGE})
     for tail in (
@@ -302,9 +285,7 @@ def test_what_was_public_once_and_is_private_now_cannot_be_read_at_an_old_commit
 def test_what_is_public_now_and_was_private_once_shows_anonymous_only_its_public_past(
     shared: Served, admin: Client, name: str
 ) -> None:
-    made = admin.post(
-        f"/v1/repositories/{name}", {"repo_name": "r", "description": "hush", "is_public": False}
-    ).commit
+    made = admin.post(f"/v1/repositories/{name}", {"repo_name": "r", "description": "hush", "is_public": False}).commit
     path = f"/v1/repositories/{name}/r"
     admin.put(path, {"is_public": True, "description": "open"})
     anonymous = shared.anonymous()

@@ -106,18 +106,14 @@ def test_the_history_is_newest_first_with_actions_and_fields(admin: Client, one:
     for entry in entries:
         assert TIME.fullmatch(entry["committed_at"])
         assert entry["author"] == "admin"
-    assert [row["commit"] for row in pages(admin, f"{one}/history?page_size=2")] == [
-        row["commit"] for row in entries
-    ]
+    assert [row["commit"] for row in pages(admin, f"{one}/history?page_size=2")] == [row["commit"] for row in entries]
 
 
 def test_a_diff_names_the_fields_with_before_and_after(admin: Client, one: str) -> None:
     start = admin.get(one).commit
     admin.put(one, {"description": "second", "labels": {"a/b": "1"}})
     end = admin.put(f"{one}/tags/v1", {"image_id": IMAGE}).commit
-    changes = {
-        change["pointer"]: change for change in admin.get(f"{one}/diff?from={start}&to={end[:9]}").json
-    }
+    changes = {change["pointer"]: change for change in admin.get(f"{one}/diff?from={start}&to={end[:9]}").json}
     assert changes["/description"] == {"pointer": "/description", "before": "first", "after": "second"}
     assert changes["/labels/a~1b"] == {"pointer": "/labels/a~1b", "after": "1"}
     assert changes["/tags/v1"]["after"]["image_id"] == IMAGE
@@ -129,9 +125,7 @@ def test_a_diff_names_the_fields_with_before_and_after(admin: Client, one: str) 
     assert_problem(admin.get(f"{one}/diff?from={NOBODYS_COMMIT}"), 404)
 
 
-def test_a_unified_diff_is_one_that_git_applies(
-    shared: Served, admin: Client, one: str, tmp_path: Path
-) -> None:
+def test_a_unified_diff_is_one_that_git_applies(shared: Served, admin: Client, one: str, tmp_path: Path) -> None:
     start, end = admin.get(one).commit, admin.put(one, {"description": "naïve ☃"}).commit
     reply = admin.get(f"{one}/diff?from={start}&to={end}", Accept="text/x-diff")
     assert reply.headers["content-type"].startswith("text/x-diff")
@@ -162,9 +156,7 @@ def test_blame_names_the_last_change_of_each_field(admin: Client, one: str) -> N
     assert admin.get(f"{one}/blame").json["/description"]["commit"] == newest(admin)
 
 
-def test_a_rollback_brings_back_a_state_but_not_the_counters(
-    shared: Served, admin: Client, name: str
-) -> None:
+def test_a_rollback_brings_back_a_state_but_not_the_counters(shared: Served, admin: Client, name: str) -> None:
     def imported(**fields: object) -> str:
         line = json.dumps({"namespace": name, "repo_name": "r", **fields}).encode()
         assert shared.run("import", "-", stdin=line).status == 0
@@ -222,9 +214,7 @@ def test_a_rollback_to_before_its_time_is_422(shared: Served, admin: Client, one
     assert pointers(assert_problem(admin.post(f"{one}/rollback", {"commit": before}), 422)) == ["/commit"]
 
 
-def test_a_revert_undoes_one_commit_and_keeps_what_came_after(
-    shared: Served, admin: Client, one: str
-) -> None:
+def test_a_revert_undoes_one_commit_and_keeps_what_came_after(shared: Served, admin: Client, one: str) -> None:
     wrong = admin.put(one, {"description": "wrong"}).commit
     admin.put(one, {"full_description": "later"})
     reply = admin.post(f"/v1/commits/{wrong}/revert")
@@ -255,9 +245,7 @@ def test_reverting_a_create_deletes_and_reverting_a_delete_restores(admin: Clien
     assert_problem(admin.post("/v1/commits/zzzzzzz/revert"), 400)
 
 
-def test_commits_are_listed_with_what_they_touch_and_shown_field_by_field(
-    admin: Client, one: str, name: str
-) -> None:
+def test_commits_are_listed_with_what_they_touch_and_shown_field_by_field(admin: Client, one: str, name: str) -> None:
     commit = admin.put(one, {"description": "second"}).commit
     row = admin.get("/v1/commits?page_size=1").json["results"][0]
     assert list(row) == ["commit", "author", "committed_at", "message", "changes"]

@@ -158,9 +158,7 @@ def test_lists_are_filtered_by_labels_and_visibility(admin: Client, many: str, p
 
 
 @pytest.mark.parametrize("past", [False, True], ids=["now", "at"])
-def test_a_search_finds_words_in_names_and_texts_whatever_its_punctuation(
-    admin: Client, many: str, past: bool
-) -> None:
+def test_a_search_finds_words_in_names_and_texts_whatever_its_punctuation(admin: Client, many: str, past: bool) -> None:
     at = f"&at={newest(admin)}" if past else ""
 
     def found(text: str) -> int:

@@ -146,14 +146,10 @@ NAMES = [
 
 
 @pytest.mark.parametrize("bad", NAMES, ids=lambda bad: ascii(bad)[:30])
-def test_a_name_outside_the_grammar_is_refused_wherever_it_stands(
-    shared: Served, admin: Client, bad: str
-) -> None:
+def test_a_name_outside_the_grammar_is_refused_wherever_it_stands(shared: Served, admin: Client, bad: str) -> None:
     before = newest(admin)
     # U+0000 is not even strict JSON.
-    problem = assert_problem(
-        admin.post("/v1/repositories/named", {"repo_name": bad}), 400 if "\0" in bad else 422
-    )
+    problem = assert_problem(admin.post("/v1/repositories/named", {"repo_name": bad}), 400 if "\0" in bad else 422)
     assert "\0" in bad or pointers(problem) == ["/repo_name"]
     encoded = quote(bad, safe="")
     for method, path in (
@@ -223,10 +219,7 @@ def test_patch_merges_and_null_removes(admin: Client, one: str) -> None:
     assert detail["build_config"]["tag_configs"] == {"a": {"c": 2}}
     assert detail["description"] == ""
     assert (
-        admin.patch(
-            one, {"labels": None, "build_config": None, "logo": None, "full_description": None}
-        ).status
-        == 200
+        admin.patch(one, {"labels": None, "build_config": None, "logo": None, "full_description": None}).status == 200
     )
     detail = admin.get(one).json
     assert (detail["labels"], detail["logo"], detail["full_description"]) == ({}, "default-icon.jpg", "")
@@ -386,18 +379,14 @@ def test_a_body_of_another_type_is_415_that_says_which(admin: Client, one: str) 
         "json",
         "",
     ):
-        assert_problem(
-            admin.put(one, {"description": "x"}, Content_Type=other), 415, "unsupported-media-type"
-        )
+        assert_problem(admin.put(one, {"description": "x"}, Content_Type=other), 415, "unsupported-media-type")
     refused = admin.patch(one, b"x=1", Content_Type="application/x-www-form-urlencoded")
     assert "merge-patch+json" in refused.headers["accept-patch"]
     assert_problem(admin.put(one, b"\x1f\x8b", Content_Encoding="gzip"), 415)
     assert admin.put(one, {"description": "x"}, Content_Type="Application/JSON; charset=UTF-8").status == 200
 
 
-def test_a_body_that_is_too_large_is_413_and_the_server_lives_on(
-    shared: Served, admin: Client, one: str
-) -> None:
+def test_a_body_that_is_too_large_is_413_and_the_server_lives_on(shared: Served, admin: Client, one: str) -> None:
     huge = shared.client()
     reply = huge.put(one, b'{"full_description": "' + b"x" * (9 << 20) + b'"}')
     assert_problem(reply, 413, "too-large")
@@ -408,10 +397,7 @@ def test_a_body_that_is_too_large_is_413_and_the_server_lives_on(
 
 def test_large_documents_are_written_and_read_whole(admin: Client, one: str) -> None:
     text = "é☃𝄞" * 33_000
-    assert (
-        admin.put(one, {"full_description": text, "labels": {f"l{n}": "v" * 1000 for n in range(100)}}).status
-        == 200
-    )
+    assert admin.put(one, {"full_description": text, "labels": {f"l{n}": "v" * 1000 for n in range(100)}}).status == 200
     detail = admin.get(one).json
     assert detail["full_description"] == text
     assert len(detail["labels"]) == 100

@@ -27,6 +27,8 @@ from served_catalog import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 IMAGE = "a4002247cb22e78c8d9ffeccdf7ea23d7763f53493d4d763cb4dbe58bf3566b5"
 COMMANDS = [
     "init",
@@ -152,9 +154,7 @@ def test_a_command_without_a_catalog_fails_in_one_line_and_makes_none(
     ],
     ids=lambda arguments: " ".join(arguments),
 )
-def test_what_is_not_there_or_not_valid_is_a_failure_in_one_line(
-    catalog: Path, arguments: tuple[str, ...]
-) -> None:
+def test_what_is_not_there_or_not_valid_is_a_failure_in_one_line(catalog: Path, arguments: tuple[str, ...]) -> None:
     assert is_failure(on(catalog, *arguments, stdin=b"long enough\n"))
 
 
@@ -229,12 +229,8 @@ def test_the_history_is_told_and_gone_back_in_from_the_shell(catalog: Path) -> N
     assert json.loads(on(catalog, "show", "acme/shell").out)["description"] == "second"
     assert json.loads(on(catalog, "show", "acme/shell", "--at", first[:8]).out)["description"] == "first"
     assert "/description\n  - first\n  + second\n" in on(catalog, "diff", "acme/shell").out
-    assert (
-        '+  "description": "second",' in on(catalog, "diff", "acme/shell", "--unified", "--from", first).out
-    )
-    assert re.search(
-        r"^[0-9a-f]{12}  \S+Z  Hand +/description$", on(catalog, "blame", "acme/shell").out, re.MULTILINE
-    )
+    assert '+  "description": "second",' in on(catalog, "diff", "acme/shell", "--unified", "--from", first).out
+    assert re.search(r"^[0-9a-f]{12}  \S+Z  Hand +/description$", on(catalog, "blame", "acme/shell").out, re.MULTILINE)
     back = on(catalog, "rollback", "acme/shell", first[:8])
     assert (back.status, back.err) == (0, "")
     assert json.loads(on(catalog, "show", "acme/shell").out)["description"] == "first"
@@ -318,9 +314,7 @@ def test_a_password_comes_from_standard_input_and_a_bad_one_makes_no_user(catalo
     assert is_failure(on(catalog, "user", "add", "ann", "--password-stdin", stdin=b"x" * (10 << 20) + b"\n"))
     assert on(catalog, "user", "add", "ann", "--password-stdin", stdin=b"correct horse\n").status == 0
     assert "password" in on(catalog, "user", "list").out
-    assert (
-        on(catalog, "user", "password", "ann", "--password-stdin", stdin="pässwörter\n".encode()).status == 0
-    )
+    assert on(catalog, "user", "password", "ann", "--password-stdin", stdin="pässwörter\n".encode()).status == 0
 
 
 # --- import and export
@@ -349,9 +343,7 @@ def test_an_import_names_every_bad_line_and_writes_nothing(catalog: Path) -> Non
     assert git(catalog, "status", "--porcelain") == ""
 
 
-@pytest.mark.parametrize(
-    "data", [b"\x1f\x8b\x08", b"\x1f\x8b" + b"x" * 100, b"\xff\xfe", b"\0" * 100, b'{"a":' * 5000]
-)
+@pytest.mark.parametrize("data", [b"\x1f\x8b\x08", b"\x1f\x8b" + b"x" * 100, b"\xff\xfe", b"\0" * 100, b'{"a":' * 5000])
 def test_what_is_no_file_of_lines_is_a_failure(catalog: Path, data: bytes) -> None:
     assert is_failure(on(catalog, "import", "-", stdin=data))
 
@@ -379,9 +371,7 @@ def test_progress_is_shown_on_a_terminal_only(catalog: Path) -> None:
     (catalog.parent / "lines.jsonl").write_bytes(lines)
     command = [*PROGRAM, "import", str(catalog.parent / "lines.jsonl"), "--catalog", str(catalog)]
     terminal, side = pty.openpty()
-    with subprocess.Popen(
-        command, stderr=side, stdout=subprocess.DEVNULL, env=environment(catalog.parent)
-    ) as process:
+    with subprocess.Popen(command, stderr=side, stdout=subprocess.DEVNULL, env=environment(catalog.parent)) as process:
         os.close(side)
         shown = b""
         try:
@@ -478,9 +468,7 @@ def test_a_commit_by_hand_of_an_invalid_document_is_refused_by_the_hook(catalog:
 
 
 def test_main_only_grows_also_by_hand(catalog: Path) -> None:
-    commit_by_hand(
-        catalog, "One more", str(put(catalog, "data/acme/x.json", {"namespace": "acme", "repo_name": "x"}))
-    )
+    commit_by_hand(catalog, "One more", str(put(catalog, "data/acme/x.json", {"namespace": "acme", "repo_name": "x"})))
     before = git(catalog, "rev-parse", "main")
     for command in (
         ("commit", "--amend", "-m", "Other"),
@@ -517,9 +505,7 @@ def test_a_second_server_exits_at_once_and_names_the_first(served: Served) -> No
 
 def test_serve_says_why_it_cannot_listen(served: Served, tmp_path: Path) -> None:
     taken = "{}:{}".format(*served.address)
-    assert is_failure(
-        run(tmp_path, "serve", "--catalog", "other", "--listen", taken), "Address already in use"
-    )
+    assert is_failure(run(tmp_path, "serve", "--catalog", "other", "--listen", taken), "Address already in use")
     assert run(tmp_path, "serve", "--catalog", "other", "--listen", "nonsense").status in (1, 2)
 
 
@@ -582,14 +568,10 @@ def test_a_commit_by_hand_is_served_within_a_second(served: Served) -> None:
         {"namespace": "acme", "repo_name": "hand", "description": "by hand"},
     )
     commit_by_hand(served.root, "By hand", str(file))
-    wait_for(
-        lambda: client.get("/v1/repositories/acme/hand").json["description"] == "by hand", 1, "it is served"
-    )
+    wait_for(lambda: client.get("/v1/repositories/acme/hand").json["description"] == "by hand", 1, "it is served")
     assert client.get("/v1/repositories/acme/hand/history").json["results"][0]["author"] == "Hand"
     git(served.root, "revert", "--no-edit", "HEAD")
-    wait_for(
-        lambda: client.get("/v1/repositories/acme/hand").json["description"] == "", 1, "the revert is served"
-    )
+    wait_for(lambda: client.get("/v1/repositories/acme/hand").json["description"] == "", 1, "the revert is served")
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])

@@ -80,9 +80,7 @@ def _names(entries: list) -> set[str]:
 
 def _blobs(root: Path, ids: list[str]) -> dict[str, dict[str, str]]:
     """The labels in each blob that is a document."""
-    out = git(
-        root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in ids if set(blob) != {"0"}).encode()
-    )
+    out = git(root, "cat-file", "--batch", stdin="".join(f"{blob}\n" for blob in ids if set(blob) != {"0"}).encode())
     found, at = {}, 0
     data = out.encode()
     while at < len(data):
@@ -121,9 +119,7 @@ def _assert_no_value_is_taken_back(line: list[Version]) -> Counter:
     for version in line:
         for name, labels in version.labels.items():
             before = now.get(name, {})
-            changed = [
-                label for label in before.keys() | labels.keys() if before.get(label) != labels.get(label)
-            ]
+            changed = [label for label in before.keys() | labels.keys() if before.get(label) != labels.get(label)]
             for label in changed:
                 said = (
                     f"{version.commit} ({version.subject}) changed {label} of {name} "
@@ -151,10 +147,7 @@ def assert_well(served: Served) -> None:
     head = git(served.root, "rev-parse", "main").strip()
     client = served.client()
     wait_for(lambda: client.get("/v1/commits?page_size=1").commit == head, 5, "the newest commit is served")
-    listed = {
-        row["repo_name"]: row["labels"]
-        for row in pages(client, f"/v1/repositories/{NAMESPACE}?page_size=100")
-    }
+    listed = {row["repo_name"]: row["labels"] for row in pages(client, f"/v1/repositories/{NAMESPACE}?page_size=100")}
     files = git(served.root, "ls-tree", "--name-only", f"main:data/{NAMESPACE}").split()
     stored = {
         file.removesuffix(".json"): json.loads(git(served.root, "show", f"main:data/{NAMESPACE}/{file}"))
@@ -190,9 +183,7 @@ def test_clients_and_hands_write_at_once_and_every_write_is_in_the_history_once(
     print(said)
     assert told.unknown == set()
     # All that a client may be refused with is that a hand has the file under way.
-    assert {why for why in told.refused if why.startswith("client")} <= {
-        "client 409 urn:catalogd:edited-by-hand"
-    }
+    assert {why for why in told.refused if why.startswith("client")} <= {"client 409 urn:catalogd:edited-by-hand"}
     assert_nothing_lost(line_of_main(loaded.root), told)
     assert_well(loaded)
     # Neither side starves the other, on a slow machine too.
@@ -201,9 +192,7 @@ def test_clients_and_hands_write_at_once_and_every_write_is_in_the_history_once(
 
 
 @pytest.mark.slow
-def test_a_server_killed_under_load_has_all_it_acknowledged_when_it_is_back(
-    loaded: Served, record_property
-) -> None:
+def test_a_server_killed_under_load_has_all_it_acknowledged_when_it_is_back(loaded: Served, record_property) -> None:
     told = Told()
     chance = random.Random(7)
     for round_ in range(1, KILLS + 1):
@@ -219,9 +208,7 @@ def test_a_server_killed_under_load_has_all_it_acknowledged_when_it_is_back(
     said = f"{len(told.acknowledged)} acknowledged, {len(told.committed)} by hand, refused: {told.refused}"
     record_property("load", said)
     print(said)
-    assert {why for why in told.refused if why.startswith("client")} <= {
-        "client 409 urn:catalogd:edited-by-hand"
-    }
+    assert {why for why in told.refused if why.startswith("client")} <= {"client 409 urn:catalogd:edited-by-hand"}
     assert_well(loaded)
 
 

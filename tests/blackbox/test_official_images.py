@@ -19,6 +19,8 @@ from served_catalog import (
     wait_for,
 )
 
+pytestmark = pytest.mark.slow
+
 NGINX = "/v1/repositories/library/nginx"
 
 
@@ -77,12 +79,8 @@ def test_details_and_tags_are_as_they_are_in_the_file(served: Served, rows: list
 
 def test_a_search_finds_what_the_texts_say(served: Served, rows: list[dict]) -> None:
     client = served.anonymous()
-    assert "nginx" in [
-        row["repo_name"] for row in pages(client, "/v1/repositories?search=nginx&page_size=100")
-    ]
-    found = {
-        row["repo_name"] for row in pages(client, "/v1/repositories/library?search=database&page_size=100")
-    }
+    assert "nginx" in [row["repo_name"] for row in pages(client, "/v1/repositories?search=nginx&page_size=100")]
+    found = {row["repo_name"] for row in pages(client, "/v1/repositories/library?search=database&page_size=100")}
     in_description = {row["repo_name"] for row in rows if "database" in row["description"].lower().split()}
     assert in_description
     assert in_description <= found < {row["repo_name"] for row in rows}
@@ -149,19 +147,14 @@ def test_an_import_of_the_same_file_again_makes_no_commit(served: Served, offici
 
 
 @pytest.mark.parametrize("name", ["all.jsonl", "all.jsonl.gz"])
-def test_what_is_exported_and_imported_again_is_the_same_to_the_byte(
-    served: Served, tmp_path: Path, name: str
-) -> None:
+def test_what_is_exported_and_imported_again_is_the_same_to_the_byte(served: Served, tmp_path: Path, name: str) -> None:
     assert served.run("export", tmp_path / name).status == 0
     assert run(tmp_path, "init", "copy").status == 0
     done = run(tmp_path, "import", name, "--catalog", "copy")
     assert done.status == 0, done.err
     trees = [git(root, "rev-parse", "main:data") for root in (served.root, tmp_path / "copy")]
     assert trees[0] == trees[1]
-    assert (
-        subprocess.run(["diff", "-r", served.root / "data", tmp_path / "copy/data"], check=False).returncode
-        == 0
-    )
+    assert subprocess.run(["diff", "-r", served.root / "data", tmp_path / "copy/data"], check=False).returncode == 0
 
 
 @pytest.mark.slow
@@ -195,7 +188,5 @@ def test_a_read_model_that_is_deleted_is_made_anew(served: Served) -> None:
     for file in (served.root / ".git/catalogd").glob("readmodel.db*"):
         file.unlink()
     served.start()
-    wait_for(
-        lambda: served.anonymous().get("/v1/repositories/library").json["count"] == 144, 10, "all are back"
-    )
+    wait_for(lambda: served.anonymous().get("/v1/repositories/library").json["count"] == 144, 10, "all are back")
     assert served.client().get("/v1/repositories/library?page_size=100").json["results"] == before

@@ -112,9 +112,7 @@ def imported(served: Served, tmp_path: Path, *documents: dict) -> None:
     done = served.run("import", lines)
     assert done.status == 0, done.err
     head = git(served.root, "rev-parse", "main").strip()
-    wait_for(
-        lambda: served.client().get("/v1/commits").json["results"][0]["commit"] == head, 5, "it is served"
-    )
+    wait_for(lambda: served.client().get("/v1/commits").json["results"][0]["commit"] == head, 5, "it is served")
 
 
 def is_json(reply: Reply, status: int) -> bool:
@@ -151,10 +149,7 @@ def test_the_list_has_the_rows_of_the_example_and_two_additions_at_their_end(
     imported(
         served,
         tmp_path,
-        *(
-            {k: v for k, v in row.items() if k != "repo_path"} | {"created_at": row["creation_at"]}
-            for row in ROWS
-        ),
+        *({k: v for k, v in row.items() if k != "repo_path"} | {"created_at": row["creation_at"]} for row in ROWS),
         {"namespace": "madams", "repo_name": "repo3"},
     )
     reply = served.client().get(f"/v1/repositories/madams{slash}")
@@ -200,13 +195,10 @@ def test_detail_has_the_members_of_the_example_in_its_order_and_additions_at_the
     assert list(reply.json.items()) == [*DETAIL.items(), *DETAIL_ADDITIONS.items()]
 
 
+@pytest.mark.slow
 @BOTH
 def test_a_document_committed_by_hand_is_shown_as_the_example(served: Served, slash: str) -> None:
-    stored = {
-        k: v
-        for k, v in DETAIL.items()
-        if k not in ("repo_path", "logo_file", "is_automated", "is_repo_starred")
-    }
+    stored = {k: v for k, v in DETAIL.items() if k not in ("repo_path", "logo_file", "is_automated", "is_repo_starred")}
     file = served.root / "data" / "madams" / "test.json"
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(json.dumps(stored))
@@ -271,9 +263,7 @@ def test_tag_settings_of_an_automated_repository_are_merged(served: Served) -> N
         "tag_configs": {"a": 1},
     }
     client.post("/v1/repositories/madams/", CREATE | {"build_config": config})
-    assert (
-        client.post("/v1/repositories/madams/repo/tag-configs-merge", {"b": {"branch": "main"}}).status == 200
-    )
+    assert client.post("/v1/repositories/madams/repo/tag-configs-merge", {"b": {"branch": "main"}}).status == 200
     detail = client.get("/v1/repositories/madams/repo").json
     assert detail["is_automated"] is True
     assert detail["build_config"] == {

@@ -8,6 +8,8 @@ import sys
 import pytest
 from console_blocks import PROJECT, Reader, commands, difference
 
+pytestmark = pytest.mark.slow
+
 README = PROJECT / "README.md"
 COMMANDS = commands(README)
 SERVE, TEST, *TOUR = COMMANDS

@@ -42,8 +42,7 @@ DOCUMENTS = st.fixed_dictionaries(
         "full_description": _TEXT,
         "is_public": st.booleans(),
         "logo": st.sampled_from(["default-icon.jpg", "x.png"]),
-        "labels": st.none()
-        | st.dictionaries(st.sampled_from(["a", "a/b", "x.y"]), st.sampled_from(["1", "2"])),
+        "labels": st.none() | st.dictionaries(st.sampled_from(["a", "a/b", "x.y"]), st.sampled_from(["1", "2"])),
         "build_config": st.none()
         | st.fixed_dictionaries(
             {"code_repo_client": st.sampled_from(["Simple", "GitHub"])},

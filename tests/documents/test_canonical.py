@@ -123,9 +123,7 @@ def test_a_file_of_any_content_keeps_it(document):
 
 
 def test_a_complete_document_has_every_default():
-    assert canonical.complete(
-        {"repo_name": "web", "namespace": "acme", "labels": None, "build_config": {}}
-    ) == {
+    assert canonical.complete({"repo_name": "web", "namespace": "acme", "labels": None, "build_config": {}}) == {
         "namespace": "acme",
         "repo_name": "web",
         "description": "",

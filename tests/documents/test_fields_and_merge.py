@@ -31,11 +31,7 @@ def changed(**fields):
 
 def unused(document):
     """The fields of `document` without what its use changes."""
-    return {
-        pointer: value
-        for pointer, value in flatten(document).items()
-        if pointer not in COUNTERS | {UPDATED_AT}
-    }
+    return {pointer: value for pointer, value in flatten(document).items() if pointer not in COUNTERS | {UPDATED_AT}}
 
 
 def test_a_document_is_flattened_to_labels_settings_and_tags():
@@ -67,9 +63,7 @@ def test_unflattening_restores_the_document(document):
 
 
 def test_a_change_names_each_field():
-    after = changed(
-        description="new", labels={"a/b": "9"}, tags=[*BASE["tags"], {"tag": "3", "image_id": OTHER_ID}]
-    )
+    after = changed(description="new", labels={"a/b": "9"}, tags=[*BASE["tags"], {"tag": "3", "image_id": OTHER_ID}])
     assert diff(BASE, after) == [
         FieldChange("/description", "old", "new"),
         FieldChange("/labels/a~1b", "1", "9"),
@@ -85,10 +79,7 @@ def test_the_order_of_tags_is_no_change():
 def test_true_is_not_one():
     assert diff(changed(is_public=True), changed(is_public=1)) == [FieldChange("/is_public", True, 1)]
     nested = {"code_repo_client": "Simple", "tag_configs": {"x": [True]}}
-    assert (
-        len(diff(changed(build_config=nested), changed(build_config={**nested, "tag_configs": {"x": [1]}})))
-        == 1
-    )
+    assert len(diff(changed(build_config=nested), changed(build_config={**nested, "tag_configs": {"x": [1]}}))) == 1
 
 
 def test_a_document_that_comes_or_goes_is_one_change():
@@ -214,6 +205,4 @@ def test_no_change_of_one_side_is_lost(base, ours, theirs):
 @given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
 def test_the_sides_are_in_conflict_whichever_is_ours(base, ours, theirs):
     conflicts, turned = merge(base, ours, theirs).conflicts, merge(base, theirs, ours).conflicts
-    assert [(c.pointer, c.ours, c.theirs) for c in conflicts] == [
-        (c.pointer, c.theirs, c.ours) for c in turned
-    ]
+    assert [(c.pointer, c.ours, c.theirs) for c in conflicts] == [(c.pointer, c.theirs, c.ours) for c in turned]

@@ -60,9 +60,7 @@ def test_depth_without_end_does_no_harm():
 
 def _pointers(value, pointer=""):
     yield pointer
-    members = (
-        value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    )
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     for key, member in members:
         yield from _pointers(member, f"{pointer}/{escape(str(key))}")
 

@@ -300,9 +300,7 @@ def test_the_names_must_be_those_of_the_path():
 
 def test_an_organization_has_members_that_are_users():
     assert faults({"namespace": "acme", "owners": ["alice"], "readers": []}, kind="namespace") == {}
-    found = faults(
-        {"namespace": "acme", "owners": ["a", "a"], "writers": ["A B"], "tags": []}, kind="namespace"
-    )
+    found = faults({"namespace": "acme", "owners": ["a", "a"], "writers": ["A B"], "tags": []}, kind="namespace")
     assert set(found) == {"/owners", "/writers/0", "/tags"}
 
 
@@ -353,9 +351,7 @@ _PARTS = st.sampled_from(
 @given(DOCUMENTS, st.dictionaries(st.sampled_from([*canonical.FIELDS, "x"]), _PARTS, max_size=3))
 def test_the_compiled_schema_decides_as_jsonschema_does(document, parts):
     schema = read(builtin_schema("repository"), "the schema")
-    assert compiled(schema)({**document, **parts}) == Draft202012Validator(schema).is_valid(
-        {**document, **parts}
-    )
+    assert compiled(schema)({**document, **parts}) == Draft202012Validator(schema).is_valid({**document, **parts})
 
 
 @pytest.mark.parametrize(
@@ -417,11 +413,7 @@ def test_keywords_that_are_not_compiled_are_left_to_jsonschema():
 
 def test_pattern_properties_are_translated_too():
     schemas = site(
-        {
-            "properties": {
-                "labels": {"patternProperties": {"^x$": {"minLength": 3}}, "additionalProperties": False}
-            }
-        }
+        {"properties": {"labels": {"patternProperties": {"^x$": {"minLength": 3}}, "additionalProperties": False}}}
     )
     assert faults(schemas=schemas, labels={"x": "abc"}) == {}
     assert set(faults(schemas=schemas, labels={"x": "a", "y": "abc"})) == {"/labels/x", "/labels/y"}
@@ -449,9 +441,7 @@ BROKEN = {
 
 
 @pytest.mark.parametrize(("schema", "words"), BROKEN.values(), ids=BROKEN)
-def test_a_schema_that_cannot_be_used_is_told_when_it_is_loaded_and_nothing_is_fetched(
-    schema, words, monkeypatch
-):
+def test_a_schema_that_cannot_be_used_is_told_when_it_is_loaded_and_nothing_is_fetched(schema, words, monkeypatch):
     def no_network(*_args, **_kwargs):
         pytest.fail("a schema reached for the network")
 

@@ -103,9 +103,7 @@ def history_of(root: Path, path: str) -> list[tuple[str, str, bytes | None]]:
     return found
 
 
-def start_writer(
-    root: Path, *arguments: str, before: tuple[str, ...] = (), **options
-) -> subprocess.Popen[str]:
+def start_writer(root: Path, *arguments: str, before: tuple[str, ...] = (), **options) -> subprocess.Popen[str]:
     """writer.py in a process of its own; `before` is a program that runs it, such as strace."""
     return subprocess.Popen(
         [*before, sys.executable, str(WRITER), str(root), *arguments],

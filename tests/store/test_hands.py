@@ -291,9 +291,7 @@ def test_a_git_that_was_started_long_ago_is_judged_by_the_index_of_then(there, s
     run_git(there, "add", "by-hand.txt")
     command = ["git", "-c", "catalogd.python=/bin/true", "commit"]
     environment = {**os.environ, "GIT_EDITOR": "sh -c 'sleep 3; echo by hand > $0'"}
-    hand = subprocess.Popen(
-        command, cwd=there, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE
-    )
+    hand = subprocess.Popen(command, cwd=there, env=environment, stderr=subprocess.PIPE, stdout=subprocess.PIPE)
     time.sleep(0.5)
     put(store, DOCUMENT, b"2\n")
     assert store.follow_index()
@@ -483,9 +481,7 @@ class Hands(threading.Thread):
     def _pick(self, number: int) -> bool:
         head = run_git(self.root, "rev-parse", "HEAD").stdout.strip()
         blob = run_git(self.root, "hash-object", "-w", self.name_).stdout.strip()
-        listed = (
-            run_git(self.root, "ls-tree", head).stdout + f"100644 blob {blob}\tpicked-{self.name_}-{number}\n"
-        )
+        listed = run_git(self.root, "ls-tree", head).stdout + f"100644 blob {blob}\tpicked-{self.name_}-{number}\n"
         made = subprocess.run(
             ["git", "mktree"], input=listed, cwd=self.root, capture_output=True, text=True
         ).stdout.strip()

@@ -36,9 +36,7 @@ class Disk:
         self.mount()
 
     def mount(self) -> None:
-        subprocess.run(
-            ["mount", "-o", "loop", str(self._image), str(self.root)], check=True, capture_output=True
-        )
+        subprocess.run(["mount", "-o", "loop", str(self._image), str(self.root)], check=True, capture_output=True)
 
     def cut(self) -> None:
         """Cut the power and mount what is left. Nobody may have a file of it open."""

@@ -53,9 +53,7 @@ def commits(store: Store) -> list:
 
 
 def test_an_edit_makes_one_commit_of_its_author(root, store):
-    edit = Edit(
-        "Ann Ö", "ann@example.org", draft_of({"data/a/b.json": b"1\n"}, "Create a/b"), {"Request-Id": "r-1"}
-    )
+    edit = Edit("Ann Ö", "ann@example.org", draft_of({"data/a/b.json": b"1\n"}, "Create a/b"), {"Request-Id": "r-1"})
     outcome = store.submit(edit)
     assert outcome.changed
     assert store.head() == outcome.commit == run_git(root, "rev-parse", "main").stdout.strip()
@@ -108,9 +106,7 @@ def test_two_edits_of_one_path_in_one_group_build_on_each_other(root, store):
     outcomes = in_one_group(store, [Edit("a", "", count) for _ in range(5)])
     assert all(outcome.changed for outcome in outcomes)
     assert (root / COUNTER).read_bytes() == b"5\n"
-    assert [store.snapshot(o.commit).read(COUNTER)[1] for o in outcomes] == [
-        b"%d\n" % (i + 1) for i in range(5)
-    ]
+    assert [store.snapshot(o.commit).read(COUNTER)[1] for o in outcomes] == [b"%d\n" % (i + 1) for i in range(5)]
 
 
 def test_a_draft_that_raises_fails_alone(store):

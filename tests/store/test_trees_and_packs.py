@@ -70,9 +70,7 @@ def test_a_tree_changed_one_by_one_is_the_tree_changed_at_once(changes, director
 
 
 def test_names_are_sorted_as_git_sorts_them(root, store):
-    put_all(
-        store, {f"data/{p}": b"x" for p in ("a/x", "a-b", "a.b", "a0", "a.json/y", "a.jso", "a.json-", "A")}
-    )
+    put_all(store, {f"data/{p}": b"x" for p in ("a/x", "a-b", "a.b", "a0", "a.json/y", "a.jso", "a.json-", "A")})
     store.follow_index()
     assert complaints(root) == []  # fsck knows the order
     listed = run_git(root, "ls-tree", "--name-only", "main:data").stdout.split()

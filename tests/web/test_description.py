@@ -37,9 +37,7 @@ def test_every_route_has_an_operation_and_every_operation_a_route(site: Site) ->
             node = nodes.pop()
             nodes += node.children
             for method, responder in (node.method_map or {}).items():
-                if method not in ("HEAD", "OPTIONS") and "not_allowed" not in getattr(
-                    responder, "__qualname__", ""
-                ):
+                if method not in ("HEAD", "OPTIONS") and "not_allowed" not in getattr(responder, "__qualname__", ""):
                     routed.add((method, node.uri_template))
     assert routed == described() == {(operation.method, operation.path) for operation in OPERATIONS}
 
@@ -104,9 +102,7 @@ def test_replies_fit_their_schemas(site: Site) -> None:
             json=bodies.get(operation.id),
             params={"since": commit} if operation.id == "listChanges" else None,
         )
-        node = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"][
-            str(reply.status_code)
-        ]
+        node = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"][str(reply.status_code)]
         content = node["content"]
         media_type = reply.headers["content-type"].partition(";")[0]
         assert media_type in content, operation.id
@@ -204,9 +200,7 @@ def test_the_policy_of_the_page_allows_its_style_and_script_and_nothing_else(sit
 
 
 def test_what_is_in_a_description_is_escaped() -> None:
-    hostile = json.loads(
-        json.dumps(DESCRIPTION).replace("Image repositories", "<img src=x onerror=alert(1)>")
-    )
+    hostile = json.loads(json.dumps(DESCRIPTION).replace("Image repositories", "<img src=x onerror=alert(1)>"))
     html, _ = page.render(hostile)
     assert b"<img" not in html
     assert b"&lt;img src=x" in html

@@ -55,9 +55,7 @@ def test_options_and_405_say_what_is_possible(site: Site, path: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
-def test_every_call_refuses_wrong_credentials_unless_it_takes_none(
-    site: Site, method: str, path: str
-) -> None:
+def test_every_call_refuses_wrong_credentials_unless_it_takes_none(site: Site, method: str, path: str) -> None:
     reply = site.anonymous.simulate_request(method, path, headers={"Authorization": "Token wrong"})
     if path.startswith("/v1"):
         assert is_problem(reply, 401)
@@ -73,9 +71,7 @@ def test_every_call_names_the_parameters_that_it_does_not_know(site: Site, metho
     assert "nonsense" in [fault["pointer"] for fault in reply.json["errors"]]
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v2/", "/v1/repositories/a/b/c", "/static/", "/static/../app.py"]
-)
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/", "/v1/repositories/a/b/c", "/static/", "/static/../app.py"])
 def test_a_path_that_is_not_there_is_a_problem(site: Site, path: str) -> None:
     assert is_problem(site.client.simulate_get(path), 404)
 
@@ -160,9 +156,7 @@ def test_what_is_no_strict_json_is_a_400(site: Site, body: bytes) -> None:
     assert is_problem(reply, 400)
 
 
-@pytest.mark.parametrize(
-    "body", [b"null", b"1", b"[]", b'"a"', b"{}", b'{"repo_name": "a", "__proto__": {}}']
-)
+@pytest.mark.parametrize("body", [b"null", b"1", b"[]", b'"a"', b"{}", b'{"repo_name": "a", "__proto__": {}}'])
 def test_json_that_is_no_repository_is_a_422(site: Site, body: bytes) -> None:
     reply = site.client.simulate_post(CREATE, body=body, headers={"Content-Type": "application/json"})
     assert is_problem(reply, 422)
@@ -205,9 +199,7 @@ def test_only_a_patch_takes_a_merge_patch(site: Site) -> None:
 
 
 def test_a_body_that_is_too_large_is_a_413(site: Site) -> None:
-    reply = site.client.simulate_post(
-        CREATE, body=b" " * (MAX_BODY + 1), headers={"Content-Type": "application/json"}
-    )
+    reply = site.client.simulate_post(CREATE, body=b" " * (MAX_BODY + 1), headers={"Content-Type": "application/json"})
     assert is_problem(reply, 413)
 
 

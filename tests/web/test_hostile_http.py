@@ -160,9 +160,7 @@ def test_forged_proxy_headers_change_no_link(wire: Wire, site) -> None:
 
 
 def test_a_line_break_in_a_request_id_reaches_no_header(wire: Wire) -> None:
-    _, headers, _ = wire.send(
-        b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-Request-Id: a%0d%0aSet-Cookie: x\r\n\r\n"
-    )
+    _, headers, _ = wire.send(b"GET /healthz HTTP/1.1\r\n" + HOST + b"X-Request-Id: a%0d%0aSet-Cookie: x\r\n\r\n")
     assert "set-cookie" not in headers
     assert len(headers["x-request-id"]) == 32
 

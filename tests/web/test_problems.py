@@ -92,18 +92,14 @@ def test_types_are_unique() -> None:
 
 
 def test_what_is_at_fault_is_named(raising, client) -> None:
-    raising.error = errors.Invalid(
-        "Two things are wrong.", [Fault("/a", "must be b"), Fault("/c", "must be d")]
-    )
+    raising.error = errors.Invalid("Two things are wrong.", [Fault("/a", "must be b"), Fault("/c", "must be d")])
     assert client.simulate_get("/").json["errors"] == [
         {"pointer": "/a", "detail": "must be b"},
         {"pointer": "/c", "detail": "must be d"},
     ]
 
 
-@pytest.mark.parametrize(
-    ("error", "seconds"), [(errors.Unavailable("x", 7), "7"), (errors.StoreFailed("x"), "60")]
-)
+@pytest.mark.parametrize(("error", "seconds"), [(errors.Unavailable("x", 7), "7"), (errors.StoreFailed("x"), "60")])
 def test_a_503_says_when_to_try_again(error: CatalogdError, seconds: str, raising, client) -> None:
     raising.error = error
     assert client.simulate_get("/").headers["retry-after"] == seconds

@@ -41,9 +41,7 @@ class Site:
 
     def create(self, path: str, **fields: object) -> testing.Result:
         namespace, repo_name = path.split("/")
-        created = self.client.simulate_post(
-            f"/v1/repositories/{namespace}", json={"repo_name": repo_name, **fields}
-        )
+        created = self.client.simulate_post(f"/v1/repositories/{namespace}", json={"repo_name": repo_name, **fields})
         assert created.status_code == 201, created.text
         return created
 
