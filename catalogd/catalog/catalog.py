@@ -76,8 +76,8 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
     def health(self) -> dict:
         """Whether reads and writes work: {status: ok|degraded|failing, commit, store, read_model, faults}.
 
-        Failing: nothing can be read. Degraded: it serves, but not all of it or not writes. Anyone may ask, so it tells nothing that the catalog
-        holds: of documents at fault only how many; `catalogd doctor` names them.
+        Failing: nothing can be read. Degraded: it serves, but not all of it or not writes. Anyone may ask, so it
+        tells nothing that the catalog holds: of documents at fault only how many; `catalogd doctor` names them.
         """
         head = self._store.head()
         try:

@@ -61,7 +61,8 @@ class Mirror:
             return blobs[blob] if blob in blobs else self.store.blob(blob)
 
         with self.model.writing() as writer:
-            if writer.mirrored != parent:
+            mirrored = writer.mirrored
+            if mirrored != parent:
                 self._catch_up(writer)
             else:
                 newest: dict[str, str | None] = {}
@@ -70,6 +71,8 @@ class Mirror:
                     newest.update((change.path, change.new) for change in commit.changes)
                 self._apply(writer, newest, contents)
                 writer.mirror(commits[-1].id)
+        if parent is not None and mirrored not in (None, parent):
+            self.store.follow_others(mirrored, parent)
         self._known = commits[-1].id
 
     def _follow(self) -> None:

@@ -213,9 +213,7 @@ class Index:
             (lagging if is_left else others).append(entry)
         return lagging + self._written_back(others, head, moved.keys())
 
-    def _written_back(
-        self, entries: list[_Differing], head: str, moved: Collection[str]
-    ) -> list[_Differing]:
+    def _written_back(self, entries: list[_Differing], head: str, moved: Collection[str]) -> list[_Differing]:
         """Those with what main had a while ago, and the file has not: nobody has staged that.
 
         A commit by hand that another followed at once leaves such entries, and a git that wrote back what it had

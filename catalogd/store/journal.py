@@ -53,7 +53,7 @@ class Made:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A group of commits, oldest first, on top of `parent` (None: the first of the catalog); `tip` is the last one's id."""
+    """A group of commits, oldest first, on top of `parent` (None: they are the first); `tip` is the last one's id."""
 
     parent: str | None
     tip: str
@@ -79,7 +79,7 @@ class Journal:
         os.close(self._descriptor)
 
     def append(self, parent: str | None, tip: str, commits: list[Made]) -> bool:
-        """Make a group durable: its last commit is `tip`. False, and nothing written, where a checkpoint must come first.
+        """Make a group durable whose last commit is `tip`. False, and nothing done, where a checkpoint must come first.
 
         That is where the journal is full, and where `parent` is not what the journal ends with: a commit by others,
         which nobody has synced. Raises OSError.
@@ -162,19 +162,17 @@ class Journal:
         return Record(None if parent == _NO_COMMIT else parent.hex(), tip.hex(), _unpacked(payload)), after
 
 
-def sync_file_system(directory: Path) -> None:
-    """Write out all that is pending on the file system of `directory`. Raises OSError."""
+def sync_file_system(descriptor: int) -> None:
+    """Write out all that is pending on the file system of an open file. Raises OSError.
+
+    The kernel tells an error of earlier writing once for each descriptor: use one that was open then.
+    """
     syncfs = getattr(ctypes.CDLL(None, use_errno=True), "syncfs", None)
     if syncfs is None:  # not on Linux
         os.sync()
-        return
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        if syncfs(descriptor) != 0:
-            number = ctypes.get_errno()
-            raise OSError(number, os.strerror(number))
-    finally:
-        os.close(descriptor)
+    elif syncfs(descriptor) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def _write(descriptor: int, data: bytes, at: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import os
 from pathlib import Path
 
 from catalogd.errors import NotACatalog
@@ -29,6 +30,7 @@ class Redo:
         self._branch = branch
         self._objects = objects
         self._object_directory = git.git_dir / "objects"
+        self._disk = os.open(self._object_directory, os.O_RDONLY)
         self._journal: Journal | None = None
         try:
             self._journal = Journal(path)
@@ -36,6 +38,7 @@ class Redo:
             log.warning("no room for the journal (%s): every write is synced in git's own files", error.strerror)
 
     def close(self) -> None:
+        os.close(self._disk)
         if self._journal is not None:
             self._journal.close()
 
@@ -54,7 +57,7 @@ class Redo:
         if self._journal.append(group.parent, group.newest or "", group.made):
             return True
         # It is full, or somebody else has committed, whose objects nobody may have synced.
-        sync_file_system(self._object_directory)
+        sync_file_system(self._disk)
         self._journal.reset(group.parent)
         return self._journal.append(group.parent, group.newest or "", group.made)
 
@@ -64,13 +67,13 @@ class Redo:
 
     def sync(self) -> None:
         """Write out what git's files have so far; a checkpoint then has little left to do. Needs no lock."""
-        sync_file_system(self._object_directory)
+        sync_file_system(self._disk)
 
     def checkpoint(self) -> None:
         """Make everything durable in git's own files and empty the journal. Raises OSError."""
         if self._journal is not None and not self._journal.is_empty():
             main = self._branch.read()
-            sync_file_system(self._object_directory)
+            sync_file_system(self._disk)
             self._journal.reset(main)
 
     def replay(self) -> None:

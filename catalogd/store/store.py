@@ -15,12 +15,14 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 from catalogd.errors import AlreadyServed, CatalogdError, NotACatalog, NotFound
+from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
 from catalogd.store.committer import AfterCommit, Committer
 from catalogd.store.edits import Edit, Outcome
@@ -192,10 +194,11 @@ class Store:
             return ""
         sides = f"--- {f'a/{path}' if old else '/dev/null'}\n+++ {f'b/{path}' if new else '/dev/null'}\n"
         if old and new:
-            raw = self._git.run("diff", "--no-color", "--no-ext-diff", "--no-textconv", old, new, "--")
+            raw = self._git.run("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--text", old, new, "--")
             hunks = raw[raw.index(b"@@") :].decode("utf-8", "replace")
         else:
-            lines = self.blob(old or new or "").decode("utf-8", "replace").splitlines(keepends=True)
+            # As git counts lines: other line breaks of Unicode are characters like any other.
+            lines = re.findall(r"[^\n]*\n|[^\n]+", self.blob(old or new or "").decode("utf-8", "replace"))
             span = f"@@ -1,{len(lines)} +0,0 @@\n" if old else f"@@ -0,0 +1,{len(lines)} @@\n"
             hunks = span + "".join(("-" if old else "+") + line for line in lines)
         return sides + hunks
@@ -308,7 +311,7 @@ class Store:
     # Opening
 
     def _require_catalog(self) -> None:
-        known = self.private.is_dir() or (self.root / "data").is_dir() or (self.root / "schemas").is_dir()
+        known = self.private.is_dir() or (self.root / schema_path(REPOSITORY_KIND)).is_file()
         if not known:
             raise NotACatalog(f"{self.root} is a git repository but no catalog; `catalogd init` makes one.")
         if self._git.configuration().get("extensions.objectformat", "sha1") != "sha1":

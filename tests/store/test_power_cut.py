@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from store_tools import complaints, files_at, put, run_git, start_writer
+from store_tools import complaints, files_at, put, run_git, start_writer, wait_for
 
 from catalogd.catalog import Catalog
 from catalogd.store import Store
@@ -53,7 +53,8 @@ class Disk:
 
     def remount(self) -> None:
         # Not lazily: what is still in use would stay mounted beside its successor.
-        subprocess.run(["umount", str(self.root)], check=True)
+        # Children of whoever was killed end a moment later.
+        wait_for(lambda: subprocess.run(["umount", str(self.root)], capture_output=True).returncode == 0)
         self.mount()
 
     def unmount(self) -> None:

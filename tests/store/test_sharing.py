@@ -72,7 +72,8 @@ def test_stores_that_follow_the_index_at_once_leave_it_at_main(root):
 
 
 def test_a_plain_clone_is_adopted(root, store, tmp_path):
-    put_all(store, {"data/a/b.json": b"1\n", "data/c/d.json": b"1\n"})
+    schema = {"schemas/repository.schema.json": b"{}\n"}
+    put_all(store, {"data/a/b.json": b"1\n", "data/c/d.json": b"1\n", **schema})
     assert run_git(tmp_path, "clone", "-q", str(root), "clone").returncode == 0
     clone = Store(tmp_path / "clone")
     assert put(clone, "data/a/b.json", b"2\n").changed
@@ -105,7 +106,9 @@ def test_a_directory_that_is_no_catalog_is_refused_and_left_alone(tmp_path, root
     run_git(tmp_path, "init", "-q", "repository")
     run_git(tmp_path, "init", "-q", "--bare", "bare.git")
     run_git(tmp_path, "init", "-q", "--object-format=sha256", "sha256")
-    (tmp_path / "sha256" / "data").mkdir()
+    (tmp_path / "sha256" / "schemas").mkdir()
+    (tmp_path / "sha256" / "schemas" / "repository.schema.json").write_bytes(b"{}\n")
+    (repository / "data").mkdir()
     (root / "data").mkdir()
     for directory, words in [
         (plain, "is no git working tree"),
