@@ -50,7 +50,8 @@ class Group:
     def add_again(self, made: Made) -> str:
         """A commit from the journal. Returns its id. Raises ValueError where it does not fit on what is there."""
         root, _ = self._apply(made.files)
-        if not made.data.startswith(commit_data(root.id, self.newest, "", "", 0, "")[: 5 + 40 + 1]):
+        parent = f"parent {self.newest}\n" if self.newest else ""
+        if not made.data.startswith(f"tree {root.id}\n{parent}author ".encode()):
             raise ValueError(f"{object_id('commit', made.data)} does not fit on {self.newest}")
         return self._seal(root, made)
 
@@ -66,7 +67,7 @@ class Group:
             old, new = self.head.id_of(path), None
             if data is not None:
                 new = self.pack.add("blob", data)
-                self._objects.add_blob(data)
+                self._objects.add_blob(new, data)
                 self.blobs[new] = data
             changes.append(Change(path, old, new))
         trees = splice(self._objects, self.head.root, {change.path: change.new for change in changes})

@@ -20,6 +20,8 @@ _OFS_DELTA = 6
 # Half of a tree is digests, which do not compress: trees past this size are stored as they are, for zlib would take
 # longer than all the rest of a commit, and the next fold makes deltas of them anyway.
 _STORED_FROM = 512
+# A smaller tree is hardly longer than its delta.
+_DELTA_FROM = 256
 # zlib first clears its memory, 256 KB by default, which takes longer than to compress a small object. With a window
 # of 4 KB (2^12) and little memory it is six times faster, and the result hardly longer, up to that window's size.
 _SMALL_WINDOW, _LITTLE_MEMORY = 12, 3
@@ -47,11 +49,10 @@ class Pack:
         return self._size + 1100 + 28 * len(self._index)
 
     def add(self, kind: str, data: bytes) -> str:
-        """Add an object whole. Returns its id."""
+        """Add a blob or a commit. Returns its id."""
         new_id = object_id(kind, data)
         if new_id not in self._index:
-            level = 0 if kind == "tree" and len(data) >= _STORED_FROM else 1
-            self._append(new_id, _header(_KINDS[kind], len(data)), _deflated(data, level))
+            self._append(new_id, _header(_KINDS[kind], len(data)), _deflated(data, 1))
         return new_id
 
     def add_tree(self, tree: Tree) -> str:
@@ -59,11 +60,14 @@ class Pack:
         splice = tree.splice
         if tree.id in self._index:
             return tree.id
-        if splice is None or splice.base not in self._index or len(tree.raw) < 256:
-            return self.add("tree", tree.raw)
-        delta = _delta(splice, len(tree.raw))
-        distance = self._size - self._index[splice.base][1]
-        self._append(tree.id, _header(_OFS_DELTA, len(delta)) + _base_offset(distance), _deflated(delta, 1))
+        size = len(tree.raw)
+        if splice is None or splice.base not in self._index or size < _DELTA_FROM:
+            level = 0 if size >= _STORED_FROM else 1
+            self._append(tree.id, _header(_KINDS["tree"], size), _deflated(tree.raw, level))
+        else:
+            delta = _delta(splice, size)
+            distance = self._size - self._index[splice.base][1]
+            self._append(tree.id, _header(_OFS_DELTA, len(delta)) + _base_offset(distance), _deflated(delta, 1))
         return tree.id
 
     def write(self, directory: Path, *, durable: bool) -> None:
@@ -83,9 +87,10 @@ class Pack:
             os.rename(temporary_index, final.with_suffix(".idx"))
             if durable:
                 fsync_directory(directory)
-        finally:
+        except BaseException:
             temporary.unlink(missing_ok=True)
             temporary_index.unlink(missing_ok=True)
+            raise
 
     def _append(self, new_id: str, header: bytes, compressed: bytes) -> None:
         record = header + compressed

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from catalogd.store.git import Git
-from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree, object_id
+from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree
 
 # Entries of trees kept in memory: about 150 bytes each.
 _TREE_ENTRIES = 250_000
@@ -114,11 +114,8 @@ class Unwritten:
     def add_tree(self, tree: Tree) -> None:
         self._trees[tree.id] = tree
 
-    def add_blob(self, data: bytes) -> str:
-        """Returns the blob's id."""
-        blob_id = object_id("blob", data)
+    def add_blob(self, blob_id: str, data: bytes) -> None:
         self._blobs[blob_id] = data
-        return blob_id
 
     def keep(self) -> None:
         """They are written: remember them as such."""
