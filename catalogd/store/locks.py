@@ -17,7 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from catalogd.errors import Unavailable
-from catalogd.store.files import fsync, write
+from catalogd.store.files import fsync, write_to_replace
 
 log = logging.getLogger(__name__)
 
@@ -98,8 +98,8 @@ class GitLock:
 
     def take(self, content: bytes) -> bool:
         """Create the lock file, with its content, in one step. False if someone else has it."""
-        self._own.unlink(missing_ok=True)
-        write(self._own, [content])
+        self._own.unlink(missing_ok=True)  # not overwritten: it may still be a link to the lock or to the file itself
+        write_to_replace(self._own, content)
         try:
             os.link(self._own, self.path)
         except BaseException as error:

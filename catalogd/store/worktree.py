@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from catalogd.errors import EditedByHand, Fault
+from catalogd.store.files import write_to_replace
 from catalogd.store.history import Change
 from catalogd.store.objects import object_id
 
@@ -144,11 +145,7 @@ class WorkTree:
 
     def _write_scratch(self, number: int, data: bytes) -> Path:
         source = self._scratch / f"{os.getpid()}-file-{number}"
-        try:
-            source.write_bytes(data)
-        except OSError:
-            source.unlink(missing_ok=True)
-            raise
+        write_to_replace(source, data)
         return source
 
 
