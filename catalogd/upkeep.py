@@ -42,13 +42,16 @@ class Upkeep:
     def _watch(self) -> None:
         follow_at = checkpoint_at = 0.0
         while not self._stopping.wait(self._settings.watch_interval):
-            self._catalog.notice()
-            if time.monotonic() >= follow_at:
-                self._catalog.follow_index()
-                follow_at = time.monotonic() + self._settings.index_interval
-            if time.monotonic() >= checkpoint_at:
-                self._catalog.store.checkpoint()
-                checkpoint_at = time.monotonic() + _CHECKPOINT_INTERVAL
+            try:
+                self._catalog.notice()
+                if time.monotonic() >= follow_at:
+                    follow_at = time.monotonic() + self._settings.index_interval
+                    self._catalog.follow_index()
+                if time.monotonic() >= checkpoint_at:
+                    checkpoint_at = time.monotonic() + _CHECKPOINT_INTERVAL
+                    self._catalog.store.checkpoint()
+            except Exception:  # the thread must not end, whatever a hand has done to the catalog
+                log.exception("could not follow main; it is tried again")
 
     def _keep_house(self) -> None:
         """A fold as soon as there are many packs; all in one pack once a day."""

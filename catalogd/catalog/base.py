@@ -60,6 +60,17 @@ class UseCases:
             raise no_repository(namespace, repo_name)
         return row
 
+    def _readable_history(self, caller: Caller, namespace: str, repo_name: str) -> tuple[str, int]:
+        """(path, the first commit of its history that the caller may see). Raises NotFound."""
+        self._mirror.check()
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        if rights.may_read(caller.account, namespace, False):
+            return path, 0
+        floor = self._model.visible_from(path)
+        if floor is None:
+            raise no_repository(namespace, repo_name)
+        return path, floor
+
     def _commit_read(self) -> str:
         return self._model.mirrored() or ""
 
@@ -138,7 +149,7 @@ class UseCases:
         faults = schemas.check(names.REPOSITORY_KIND, stored, identity=(namespace, repo_name))
         if faults:
             raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)
-        return canonical.dumps(canonical.complete(document) if complete else document)
+        return canonical.dumps(canonical.complete(stored) if complete else stored)
 
     def _submit(self, caller: Caller, draft: Callable[[Reading], Draft | None], action: str) -> Outcome:
         account = caller.account

@@ -52,26 +52,17 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
         return self._store
 
     def notice(self) -> None:
-        """What a server does a few times a second: look whether others have moved main. A failure is logged."""
-        try:
-            self._mirror.check()
-        except (CatalogdError, OSError):
-            log.exception("could not follow main; it is tried again")
+        """What a server does a few times a second: look whether others have moved main."""
+        self._mirror.check()
 
     def follow_index(self) -> None:
-        """Let git's index follow main; once nothing moves any more, note which files are unchanged.
-
-        A failure is logged: the next call tries again.
-        """
-        try:
-            head = self._store.head()
-            followed = self._store.follow_index()
-            if followed and head == self._index_at and head != self._index_refreshed:
-                self._store.refresh_index()
-                self._index_refreshed = head
-            self._index_at = head
-        except (CatalogdError, OSError):
-            log.exception("git's index could not follow main; it is tried again")
+        """Let git's index follow main; once nothing moves any more, note which files are unchanged."""
+        head = self._store.head()
+        followed = self._store.follow_index()
+        if followed and head == self._index_at and head != self._index_refreshed:
+            self._store.refresh_index()
+            self._index_refreshed = head
+        self._index_at = head
 
     def health(self) -> dict:
         """Whether reads and writes work: {status: ok|degraded|failing, commit, store, read_model, faults}.
@@ -79,19 +70,15 @@ class Catalog(Repositories, Timeline, Transfer, Examination):
         Failing: nothing can be read. Degraded: it serves, but not all of it or not writes. Anyone may ask, so it
         tells nothing that the catalog holds: of documents at fault only how many; `catalogd doctor` names them.
         """
-        head = self._store.head()
         try:
             self._mirror.check()
             stats = self._model.stats()
-        except CatalogdError as error:
-            return {
-                "status": "failing",
-                "commit": None,
-                "store": {"head": head},
-                "read_model": {"failure": error.detail},
-            }
+            head = self._store.head()
+        except (CatalogdError, OSError, LookupError, ValueError):
+            log.exception("the catalog cannot be read")
+            return {"status": "failing", "commit": None, "store": {}, "read_model": {}, "faults": 0}
         failure = self._store.failure
-        behind = stats.commit != head
+        behind = stats.commit != head and self._model.mirrored() != self._store.head()
         degraded = failure is not None or stats.faults > 0 or behind
         return {
             "status": "degraded" if degraded else "ok",

@@ -48,6 +48,7 @@ class Examination(UseCases):
             "the branch", [] if self._store.is_checked_out() else ["the working tree is not on main"],
             "Run git checkout main: while another branch is checked out, the files do not follow main.",
         )  # fmt: skip
+        self._store.follow_index()
         yield Examined(
             "working tree and index (git status)", self._store.status(),
             "Commit these changes or restore the files: the API refuses to write to them.",
@@ -65,7 +66,10 @@ class Examination(UseCases):
         return [f"{f.path}:{f.line}: {f.pointer} {f.detail}" for f in findings]
 
     def _read_model_faults(self) -> list[str]:
-        self._mirror.check()
+        with self._store.lock.held():
+            return self._differences()
+
+    def _differences(self) -> list[str]:
         snapshot = self._store.snapshot()
         if self._model.mirrored() != snapshot.commit:
             return [f"it mirrors {self._model.mirrored()}, main is at {snapshot.commit}"]

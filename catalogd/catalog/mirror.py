@@ -25,8 +25,10 @@ class Mirror:
         self._known: str | None = None
 
     def close(self) -> None:
-        self.model.close()
-        self.store.close()
+        try:
+            self.model.close()
+        finally:
+            self.store.close()
 
     def catch_up(self) -> None:
         """Bring the read model to main; waits for the lock. Raises Unavailable."""
@@ -35,10 +37,9 @@ class Mirror:
 
     def make_anew(self) -> None:
         """Throw the read model away and fill it from git. Raises Unavailable."""
-        with self.store.lock.held():
-            with self.model.writing() as writer:
-                writer.clear()
-            self._follow()
+        with self.store.lock.held(), self.model.writing() as writer:
+            writer.clear()
+            self._catch_up(writer)
 
     def check(self) -> None:
         """Before a read: if main was moved by someone else, follow it.
@@ -72,7 +73,7 @@ class Mirror:
                 self._apply(writer, newest, contents)
                 writer.mirror(commits[-1].id)
         if parent is not None and mirrored not in (None, parent):
-            self.store.follow_others(mirrored, parent)
+            self.store.follow_others(mirrored, commits[-1].id)
         self._known = commits[-1].id
 
     def _follow(self) -> None:

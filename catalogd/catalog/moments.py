@@ -45,7 +45,8 @@ class Moments:
             row = self._model.get(namespace, repo_name)
             today = row.document if row else {}
             for key in ("created_at", "updated_at"):
-                document.setdefault(key, today.get(key))
+                if today.get(key) is not None:
+                    document.setdefault(key, today[key])
         return document
 
 

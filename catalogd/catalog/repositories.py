@@ -52,12 +52,12 @@ class Repositories(UseCases):
 
     def detail(self, caller: Caller, namespace: str, repo_name: str, at: str | None = None) -> Found:
         """A document without its tags. Raises NotFound, Malformed."""
-        row = self._row(caller, namespace, repo_name)
         if at is None:
+            row = self._row(caller, namespace, repo_name)
             return Found(row.document, row.blob, row.commit)
         document, blob = self._in_the_past(caller, namespace, repo_name, at)
         del document["tags"]
-        return Found(document, blob, row.commit)
+        return Found(document, blob, self._commit_read())
 
     def list(self, caller: Caller, query: ListQuery) -> Page:
         """Complete documents without their tags. Raises NotFound past the last page, Malformed."""
@@ -118,10 +118,10 @@ class Repositories(UseCases):
 
     def tags(self, caller: Caller, namespace: str, repo_name: str, at: str | None = None) -> TagsFound:
         """Raises NotFound, Malformed."""
-        row = self._row(caller, namespace, repo_name)
         if at is not None:
             document, blob = self._in_the_past(caller, namespace, repo_name, at)
-            return TagsFound(document["tags"], blob, row.commit)
+            return TagsFound(document["tags"], blob, self._commit_read())
+        self._row(caller, namespace, repo_name)
         found = self._model.tags(namespace, repo_name)
         if found is None or not rights.may_read(caller.account, namespace, found.is_public):
             raise no_repository(namespace, repo_name)
@@ -192,9 +192,10 @@ class Repositories(UseCases):
     # The past
 
     def _in_the_past(self, caller: Caller, namespace: str, repo_name: str, at: str) -> tuple[Document, str]:
-        """(complete document, blob) at a moment. The caller may read the newest one; it must the old one too."""
+        """(complete document, blob) at a moment. The caller must be allowed to read that one and the newest."""
+        path, _ = self._readable_history(caller, namespace, repo_name)
         moment = self._moments.position(at)
-        blob = self._model.state_at(moment.seq, names.document_path(namespace, repo_name))
+        blob = self._model.state_at(moment.seq, path)
         if blob is None:
             raise NotFound(f"There was no repository {namespace}/{repo_name} at {at}.")
         document = self._moments.document(namespace, repo_name, blob)
@@ -221,7 +222,10 @@ class Repositories(UseCases):
         documents = []
         for path, blob in rows:
             namespace, repo_name = names.parse_document_path(path) or ("", "")
-            document = self._moments.document(namespace, repo_name, blob)
+            try:
+                document = self._moments.document(namespace, repo_name, blob)
+            except NotFound:  # a hand had broken it
+                continue
             del document["tags"]
             documents.append(document)
         return documents

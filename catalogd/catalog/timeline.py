@@ -41,12 +41,14 @@ class Timeline(UseCases):
         count, entries, commit = self._model.history(path, floor, page, page_size)
         if not count:
             raise no_repository(namespace, repo_name)
+        sees_all = rights.visibility(caller.account).everything
         results = [
             {
                 "commit": entry.commit,
                 "author": entry.author,
                 "committed_at": entry.committed_at,
-                "message": entry.message,
+                # The message of a commit that also touched what is private may name that.
+                "message": entry.message if entry.complete or sees_all else "",
                 "action": entry.action,
                 "fields": entry.fields,
             }
@@ -109,7 +111,10 @@ class Timeline(UseCases):
         if old_blob is None:
             fault = "must be one at which the repository existed"
             raise Invalid(f"There was no {namespace}/{repo_name} at {moment.id}.", [Fault("/commit", fault)])
-        old = self._moments.document(namespace, repo_name, old_blob)
+        try:
+            old = self._moments.document(namespace, repo_name, old_blob)
+        except NotFound as error:
+            raise Invalid(error.detail, [Fault("/commit", "must be one with a document that can be read")]) from error
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:
@@ -154,7 +159,7 @@ class Timeline(UseCases):
         if entry is None:
             raise NotFound(f"There is no commit {commit}.")
         changes = self._changes_to_revert(caller, moment, entry)
-        subject = entry.message.splitlines()[0] if entry.message else short(moment.id)
+        subject = entry.message.splitlines()[0] if entry.message.strip() else short(moment.id)
 
         def draft(reading: Reading) -> Draft:
             now = rfc3339(self._clock())
@@ -166,9 +171,12 @@ class Timeline(UseCases):
                 raise Conflict(f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults)
             if not files:
                 raise Conflict(f"Commit {short(moment.id)} has nothing that is not undone already.")
-            return Draft(f'Revert "{subject}"\n\nThis reverts commit {moment.id}.', files)
+            # What is left to undo may be public only; the subject may name what is not.
+            named = subject if len(files) == len(changes) else short(moment.id)
+            return Draft(f'Revert "{named}"\n\nThis reverts commit {moment.id}.', files)
 
         outcome = self._submit(caller, draft, f"revert {moment.id}")
+        self._mirror.check()
         return self._commit_at(caller, self._model.resolve(outcome.commit), 1, 20)
 
     def changes(self, caller: Caller, since: str) -> tuple[str, str, list[dict]]:
@@ -194,17 +202,6 @@ class Timeline(UseCases):
         return start.id, newest.id, results
 
     # Versions of one repository
-
-    def _readable_history(self, caller: Caller, namespace: str, repo_name: str) -> tuple[str, int]:
-        """(path, the first commit of its history that the caller may see). Raises NotFound."""
-        self._mirror.check()
-        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
-        if rights.may_read(caller.account, namespace, False):
-            return path, 0
-        floor = self._model.visible_from(path)
-        if floor is None:
-            raise no_repository(namespace, repo_name)
-        return path, floor
 
     def _two_versions(
         self, caller: Caller, namespace: str, repo_name: str, from_: str | None, to: str | None
@@ -254,10 +251,13 @@ class Timeline(UseCases):
     def _field_changes(self, change: SeenChange) -> list[dict]:
         if change.namespace is None or change.repo_name is None:
             return []
-        before, after = (
-            self._moments.document(change.namespace, change.repo_name, blob) if blob else None
-            for blob in (change.old, change.new)
-        )
+        try:
+            before, after = (
+                self._moments.document(change.namespace, change.repo_name, blob) if blob else None
+                for blob in (change.old, change.new)
+            )
+        except NotFound:  # a hand had broken it
+            return []
         return [{"pointer": c.pointer, "before": c.before, "after": c.after} for c in diff(before, after)]
 
     def _changes_to_revert(self, caller: Caller, moment: Position, entry: CommitEntry) -> list[Change]:
@@ -285,6 +285,11 @@ class Timeline(UseCases):
             self._revert_file(change, current, files, faults)
             return
         namespace, repo_name = parsed
+        if current == change.new:  # nothing has come since, so there is nothing to merge, nor need it be readable
+            old = parse_stored(self._store.blob(change.old), namespace, repo_name) if change.old else None
+            stamped = None if old is None else old | {"updated_at": now}
+            files[change.path] = stamped and self._validated(reading, namespace, repo_name, stamped)
+            return
         base, theirs = (
             parse_stored(self._store.blob(blob), namespace, repo_name) if blob else None
             for blob in (change.new, change.old)
@@ -324,7 +329,11 @@ class Timeline(UseCases):
             return None
         row = self._model.get(namespace, repo_name) if is_there else None
         tags = self._model.tags(namespace, repo_name) if row else None
-        if row is None or tags is None:
+        # Either may have been changed since the list was read.
+        is_seen = (
+            row and tags and all(visibility.covers(namespace, p) for p in (row.document["is_public"], tags.is_public))
+        )
+        if not is_seen:
             action, document = "deleted", None
         else:
             action, document = ("updated" if was_there else "created"), {**row.document, "tags": tags.tags}

@@ -73,7 +73,7 @@ class Transfer(UseCases):
             for file in snapshot.names(f"data/{namespace}"):
                 found = snapshot.read(f"data/{namespace}/{file}")
                 if found is not None and names.parse_document_path(f"data/{namespace}/{file}"):
-                    yield canonical.one_line(strict.loads(found[1], what=file)).encode()
+                    yield canonical.one_line(strict.loads(found[1], what=f"data/{namespace}/{file}")).encode()
 
     def _rows(self, caller: Caller, lines: Iterable[bytes]) -> list[tuple[int, Document]]:
         """The lines as (number, document), every bad one named at once. Raises Invalid."""

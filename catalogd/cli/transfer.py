@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import os
 import sys
 import tarfile
 import tempfile
@@ -59,12 +60,14 @@ def export(file: Path, catalog: str | None, config: Path | None) -> None:
     with open_catalog(catalog, config) as opened:
         if str(file) == "-":
             _write(opened.export_lines(), sys.stdout.buffer)
-        elif file.suffix == ".gz":
-            with gzip.open(file, "wb") as out:
+            return
+        whole = file.with_name(f".{file.name}.{os.getpid()}")  # an export that fails leaves the earlier one
+        try:
+            with gzip.open(whole, "wb") if file.suffix == ".gz" else whole.open("wb") as out:
                 _write(opened.export_lines(), out)
-        else:
-            with file.open("wb") as out:
-                _write(opened.export_lines(), out)
+            whole.replace(file)
+        finally:
+            whole.unlink(missing_ok=True)
 
 
 @click.command()

@@ -80,7 +80,8 @@ class HistoryQueries:
                 "SELECT count(*) FROM change WHERE file = ? AND seq >= ?", (file, floor_seq)
             ).fetchone()
             rows = connection.execute(
-                "SELECT seq, commit_.id, author, email, committed_at, message, action, fields, old, new"
+                "SELECT seq, commit_.id, author, email, committed_at, message, action, fields, old, new,"
+                " commit_.changes = commit_.public_changes"
                 " FROM change JOIN commit_ USING (seq) WHERE file = ? AND seq >= ? ORDER BY seq DESC LIMIT ? OFFSET ?",
                 (file, floor_seq, limit, offset),
             ).fetchall()
@@ -299,10 +300,10 @@ def _seen_change(row: tuple) -> SeenChange:
 
 
 def _history_entry(row: tuple, floor_seq: int) -> HistoryEntry:
-    seq, commit, author, email, committed_at, message, action, fields, old, new = row
+    seq, *commit, action, fields, old, new, complete = row
     if seq == floor_seq:
-        return HistoryEntry(seq, commit, author, email, committed_at, message, CREATED, [WHOLE], None, new)
-    return HistoryEntry(seq, commit, author, email, committed_at, message, action, json.loads(fields), old, new)
+        return HistoryEntry(seq, *commit, CREATED, [WHOLE], None, new, bool(complete))
+    return HistoryEntry(seq, *commit, action, json.loads(fields), old, new, bool(complete))
 
 
 def _born(connection: sqlite3.Connection, file: int | None, floor_seq: int) -> int | None:

@@ -83,7 +83,10 @@ class Position(NamedTuple):
 
 
 class HistoryEntry(NamedTuple):
-    """One commit's change of one document. `fields` are JSON pointers; [""] is the document as a whole."""
+    """One commit's change of one document. `fields` are JSON pointers; [""] is the document as a whole.
+
+    `complete` if all else that the commit changed is public, too.
+    """
 
     seq: int
     commit: str
@@ -95,6 +98,7 @@ class HistoryEntry(NamedTuple):
     fields: list[str]
     old: str | None
     new: str | None
+    complete: bool
 
 
 class SeenChange(NamedTuple):

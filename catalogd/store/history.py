@@ -8,6 +8,9 @@ from datetime import UTC, datetime
 from typing import BinaryIO
 
 _NO_OBJECT = "0" * 40
+_SUBMODULE = "160000"
+# The last second of the year 9999: git can write later ones than a calendar can.
+_LAST_SECOND = 253_402_300_799
 
 # One commit: a marker byte, its fields each ended by NUL, then git's own raw lines (`-z`: also ended by NUL).
 LOG_FORMAT = "--format=%x01%H%x00%an%x00%ae%x00%ct%x00%B%x00"
@@ -57,8 +60,7 @@ def read_log(stream: BinaryIO) -> Iterator[Commit]:
             head = [token[1:], *(next(tokens) for _ in range(4))]
             changes = []
         elif token.startswith(":"):
-            _, _, old, new, _ = token.split(" ")
-            changes.append(Change(next(tokens), _id_or_none(old), _id_or_none(new)))
+            changes += _change(token, next(tokens))
     if head is not None:
         yield _commit(head, changes)
 
@@ -68,8 +70,7 @@ def read_raw_diff(raw: bytes) -> list[Change]:
     fields = raw.decode("utf-8", "surrogateescape").split("\0")
     changes = []
     for status, path in zip(fields[0:-1:2], fields[1::2], strict=True):
-        _, _, old, new, _ = status.split(" ")
-        changes.append(Change(path, _id_or_none(old), _id_or_none(new)))
+        changes += _change(status, path)
     return changes
 
 
@@ -85,8 +86,17 @@ def _tokens(stream: BinaryIO) -> Iterator[str]:
 
 def _commit(head: list[str], changes: list[Change]) -> Commit:
     commit_id, author, email, seconds, message = head
-    return Commit(commit_id, author, email, rfc3339(int(seconds)), message.rstrip("\n"), tuple(changes))
+    committed_at = rfc3339(min(int(seconds), _LAST_SECOND))
+    return Commit(commit_id, author, email, committed_at, message.rstrip("\n"), tuple(changes))
 
 
-def _id_or_none(object_id: str) -> str | None:
-    return None if object_id == _NO_OBJECT else object_id
+def _change(status: str, path: str) -> list[Change]:
+    """The change in a raw line of git's, ":<old mode> <new mode> <old id> <new id> <letter>"; [] if of no file."""
+    old_mode, new_mode, old, new, _ = status.lstrip(":").split(" ")
+    change = Change(path, _blob_or_none(old_mode, old), _blob_or_none(new_mode, new))
+    return [] if change.old is change.new is None else [change]
+
+
+def _blob_or_none(mode: str, object_id: str) -> str | None:
+    # A submodule's entry names a commit of another repository.
+    return None if object_id == _NO_OBJECT or mode == _SUBMODULE else object_id

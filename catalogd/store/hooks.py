@@ -7,6 +7,37 @@ from __future__ import annotations
 
 from pathlib import Path
 
+# History is numbered along the first parents. Where a pull has merged main into a commit of one's own, the catalog's
+# commits would be on the second.
+_MAY_BECOME = r"""
+# Whether main may go from $1 to $2; says why not.
+may_become() {
+    if ! git merge-base --is-ancestor "$1" "$2"; then
+        echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
+        return 1
+    fi
+    oldest=$(git rev-list --first-parent "$1..$2" | tail -n 1)
+    if [ "$(git rev-parse "$oldest^1")" != "$1" ]; then
+        echo "catalogd: this merge has main as its second parent; use git pull --rebase, or merge into main." >&2
+        return 1
+    fi
+}
+"""
+
+# Runs for a push, before git changes any file: what reference-transaction would refuse leaves no trace.
+_UPDATE = (
+    r"""#!/bin/sh
+# Installed by catalogd. Keeps main growing by pushes, too.
+[ "$1" = refs/heads/main ] || exit 0
+git rev-parse -q --verify "$2^{commit}" >/dev/null || exit 0
+git rev-parse -q --verify "$3^{commit}" >/dev/null || exit 0
+"""
+    + _MAY_BECOME
+    + r"""
+may_become "$2" "$3"
+"""
+)
+
 # Runs when git is about to move a ref, with its lock held; no option of git's skips it.
 #
 # A commit by hand is made from the index. If the index was behind main when git read it, the commit takes back
@@ -17,7 +48,8 @@ from pathlib import Path
 # A git may also read the index, let it be replaced, and then write back what it has read. catalogd notices that
 # (index.py), a running server within two seconds: these are taken off. Where none runs, the files tell: a commit that
 # means to take something back has changed the file too, a stale index has not.
-_REFERENCE_TRANSACTION = r"""#!/bin/sh
+_REFERENCE_TRANSACTION = (
+    r"""#!/bin/sh
 # Installed by catalogd. Keeps main growing, and writes through the API from being undone by a stale index.
 if [ "$1" != prepared ]; then
     while read -r given new ref; do
@@ -26,6 +58,9 @@ if [ "$1" != prepared ]; then
     exit 0
 fi
 zero=0000000000000000000000000000000000000000
+"""
+    + _MAY_BECOME
+    + r"""
 tab=$(printf '\t')
 common=$(git rev-parse --git-common-dir)
 
@@ -76,8 +111,7 @@ while read -r given new ref; do
         echo "catalogd: main is the catalog; it cannot be deleted." >&2
         exit 1
     fi
-    if ! git merge-base --is-ancestor "$old" "$new"; then
-        echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
+    if ! may_become "$old" "$new"; then
         is_on_main && git merge-base --is-ancestor "$new" "$old" && give_back
         exit 1
     fi
@@ -114,6 +148,7 @@ while read -r given new ref; do
 done
 exit 0
 """
+)
 
 # Validates what is staged, with the interpreter that made the catalog or the catalogd on the PATH.
 _PRE_COMMIT = r"""#!/bin/sh
@@ -134,7 +169,7 @@ fi
 echo "catalogd: not on the PATH, so the staged documents were not checked." >&2
 """
 
-HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "pre-commit": _PRE_COMMIT}
+HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "update": _UPDATE, "pre-commit": _PRE_COMMIT}
 
 
 def install(directory: Path) -> None:

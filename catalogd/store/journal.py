@@ -22,6 +22,7 @@ import struct
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,9 +95,16 @@ class Journal:
             return False
         crc = zlib.crc32(payload, zlib.crc32(_raw(parent) + _raw(tip)))
         head = _RECORD.pack(_RECORD_MAGIC, generation, len(payload), crc, _raw(parent), _raw(tip))
-        _write(self._descriptor, head + payload, end)
-        _write(self._descriptor, _HINT.pack(generation, after, _raw(tip)), _HINT_AT)
-        os.fdatasync(self._descriptor)
+        try:
+            _write(self._descriptor, head + payload, end)
+            _write(self._descriptor, _HINT.pack(generation, after, _raw(tip)), _HINT_AT)
+            os.fdatasync(self._descriptor)
+        except OSError:
+            # It is reported as not written, so it must not be made again either, as far as that can still be had.
+            with suppress(OSError):
+                _write(self._descriptor, bytes(_RECORD.size), end)
+                _write(self._descriptor, _HINT.pack(generation, end, last), _HINT_AT)
+            raise
         return True
 
     def is_empty(self) -> bool:

@@ -13,6 +13,7 @@ from catalogd.errors import Conflict
 
 FILE_MODE = b"100644"
 TREE_MODE = b"40000"
+SUBMODULE_MODE = b"160000"
 
 _ID_BYTES = 20
 

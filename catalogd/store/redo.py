@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import logging
 import os
@@ -30,11 +31,17 @@ class Redo:
         self._branch = branch
         self._objects = objects
         self._object_directory = git.git_dir / "objects"
+        self._path = path
         self._disk = os.open(self._object_directory, os.O_RDONLY)
         self._journal: Journal | None = None
+
+    def open(self) -> None:
+        """Open the journal, or make it. Raises OSError where there is one that cannot be read: it may hold writes."""
         try:
-            self._journal = Journal(path)
+            self._journal = Journal(self._path)
         except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+                raise
             log.warning("no room for the journal (%s): every write is synced in git's own files", error.strerror)
 
     def close(self) -> None:
@@ -81,14 +88,15 @@ class Redo:
         records = [] if self._journal is None else list(self._journal.records())
         if not records:
             return
-        lost = [record for record in records if not self._is_there(record)]
-        if lost:
-            log.warning("the last writes had not reached git's files: %d groups of commits are made again", len(lost))
+        is_lost = not all(self._is_there(record) for record in records)
+        if is_lost:
+            log.warning("the last writes had not reached git's files: %d groups are made again", len(records))
             self._remove_torn()
-            for record in lost:
+            # All of them: what could be read may have stood in a pack that was torn elsewhere.
+            for record in records:
                 self._make_again(record)
         self._move_main(records)
-        if lost:
+        if is_lost:
             self.checkpoint()
 
     def _is_there(self, record: Record) -> bool:
@@ -120,6 +128,7 @@ class Redo:
         for derived in _DERIVED:
             (self._object_directory / derived).unlink(missing_ok=True)
         self._git.forget()
+        self._objects.forget()
 
     def _make_again(self, record: Record) -> None:
         try:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from catalogd.store.git import Git
-from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree
+from catalogd.store.objects import EMPTY_TREE, FILE_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Tree
 
 # Entries of trees kept in memory: about 150 bytes each.
 _TREE_ENTRIES = 250_000
@@ -62,6 +62,13 @@ class ObjectCache:
         root = data[5:45].decode()
         self.keep_root(commit_id, root)
         return root
+
+    def forget(self) -> None:
+        """Forget everything: it may be that git no longer has it."""
+        with self._guard:
+            for kept in (self._trees, self._blobs, self._roots):
+                kept.clear()
+            self._tree_entries = self._blob_bytes = 0
 
     def keep_tree(self, tree: Tree) -> None:
         with self._guard:
@@ -141,7 +148,7 @@ class Snapshot:
     def read(self, path: str) -> tuple[str, bytes] | None:
         """(blob id, content) of the file at `path`, or None."""
         entry = self._entry(path)
-        if entry is None or entry.is_tree:
+        if entry is None or entry.is_tree or entry.mode == SUBMODULE_MODE:
             return None
         return entry.id, self._objects.blob(entry.id)
 

@@ -88,6 +88,7 @@ class Store:
         )
         try:
             with self.lock.held():
+                self._redo.open()
                 self._adopt()
                 self._recover()
         except BaseException:
@@ -107,10 +108,11 @@ class Store:
         """Bring the index up to date, if that is possible at once, and end the git children."""
         try:
             self.follow_index()
+            self.checkpoint()
         except (OSError, CatalogdError) as error:
             log.warning("git's index stays behind for now: %s", error)
-        self.checkpoint()
-        self._let_go()
+        finally:
+            self._let_go()
 
     def _let_go(self) -> None:
         self._git.close()
@@ -123,7 +125,8 @@ class Store:
         """Be the one server of this catalog until close(). Raises AlreadyServed."""
         descriptor = os.open(self.private / "server.lock", os.O_RDWR | os.O_CREAT, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with self.lock.held():  # under it another command may look for a moment whether there is a server
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             owner = os.read(descriptor, 64).decode("ascii", "replace").strip()
             os.close(descriptor)
@@ -181,12 +184,16 @@ class Store:
         return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
 
     def is_on_main(self, ancestor: str, head: str) -> bool:
-        """Whether main has grown from `ancestor` to `head`."""
+        """Whether `ancestor` is on the first-parent line of `head`: main has grown from the one to the other."""
+        if ancestor == head:
+            return True
         try:
-            self._git.run("merge-base", "--is-ancestor", ancestor, head)
+            lines = self._git.run("rev-list", "--first-parent", "--parents", f"{ancestor}..{head}", "--").splitlines()
         except GitFailed:
             return False
-        return True
+        # Of each commit its id and its parents, the first one first; the oldest commit last.
+        oldest = lines[-1].decode().split() if lines else []
+        return oldest[1:2] == [ancestor]
 
     def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
         """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
@@ -359,5 +366,8 @@ class Store:
                 log.warning("%s holds changes that nobody has committed; it is left as it is", path)
         # What a power cut tears was written shortly before, though perhaps before the index followed.
         settled = self._followed.before(_WRITTEN_OUT_SECONDS)
-        self._worktree.mend_torn(self.diff(settled, head), self.blob)
+        if settled != head:
+            had = self._index.values(settled, head)
+            there = self.snapshot(head)
+            self._worktree.mend_torn({path: there.id_of(path) for path in had}, had, self.blob)
         self._worktree.forget()

@@ -88,16 +88,21 @@ class WorkTree:
         """Forget which files were looked at, where they are not going to be written."""
         self._seen.clear()
 
-    def mend_torn(self, changes: Iterable[Change], blob: Callable[[str], bytes]) -> None:
-        """Make files whole that are only a beginning of what main has: a power cut leaves those."""
-        for change in changes:
-            found = self._read(change.path) if change.new else None
-            if found is None or change.new is None or object_id("blob", found) == change.new:
+    def mend_torn(
+        self, now: Mapping[str, str | None], had: Mapping[str, Collection[str | None]], blob: Callable[[str], bytes]
+    ) -> None:
+        """Bring files to the blob that main has `now` of which only a beginning was written: a power cut leaves those.
+
+        `had` tells what else main had there lately, which may be what was being written.
+        """
+        for path, current in now.items():
+            found = self._read(path)
+            if found is None or object_id("blob", found) == current:
                 continue
-            whole = blob(change.new)
-            if whole.startswith(found.rstrip(b"\0")):
-                log.warning("%s was not written out to the disk; it is mended", change.path)
-                self._replace(change.path, whole)
+            written = found.rstrip(b"\0")
+            if any(whole and blob(whole).startswith(written) for whole in (current, *had.get(path, ()))):
+                log.warning("%s was not written out to the disk; it is mended", path)
+                self._replace(path, blob(current) if current else None)
 
     def _replace(self, path: str, data: bytes | None) -> None:
         self.prepare({path: data}).put_in_place()

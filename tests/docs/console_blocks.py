@@ -79,8 +79,8 @@ class Reader:
             port = free.getsockname()[1]
         kept = {key: value for key, value in os.environ.items() if key.startswith(_KEPT)}
         environment = {
-            **kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HOME": str(home), "PATH": os.environ["PATH"], "LANG": "C.UTF-8",
-            "CATALOGD_LISTEN": f"127.0.0.1:{port}",
+            **kept, "PIP_DISABLE_PIP_VERSION_CHECK": "1", "HOME": str(home), "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8", "CATALOGD_LISTEN": f"127.0.0.1:{port}",
         }  # fmt: skip
         return cls(home, checkout, port, environment)
 

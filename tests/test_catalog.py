@@ -1,0 +1,157 @@
+"""Use cases on a real catalog, where hands have been at work beside the API."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalogd.accounts import ANONYMOUS, SCOPES, Account
+from catalogd.catalog import Caller, Catalog, ListQuery
+from catalogd.errors import Invalid, NotFound
+from catalogd.rights import Visibility
+from catalogd.store import Store
+
+ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
+ANYONE = Caller(ANONYMOUS, "another-request")
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    Store.create(tmp_path / "catalog")
+    return tmp_path / "catalog"
+
+
+@pytest.fixture
+def catalog(root) -> Iterator[Catalog]:
+    catalog = Catalog.open(root)
+    catalog.create(ALICE, "acme", {"repo_name": "open", "description": "one"})
+    catalog.create(ALICE, "acme", {"repo_name": "secret", "description": "one", "is_public": False})
+    catalog.follow_index()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def by_hand(root, git):
+    """Commits files as a hand does that skips the check; returns the commit's id."""
+
+    def commit(files: dict[str, str], message: str = "By hand", **environment: str) -> str:
+        for path, text in files.items():
+            (root / path).parent.mkdir(parents=True, exist_ok=True)
+            (root / path).write_text(text)
+        git(root, "add", *files)
+        git(root, "commit", "--no-verify", "-m", message, env=environment)
+        return git(root, "rev-parse", "main").strip()
+
+    return commit
+
+
+def broken(catalog: Catalog, by_hand) -> str:
+    return by_hand({"data/acme/open.json": "{"}, "Break it")
+
+
+def test_a_submodule_is_no_document_and_stops_nothing(catalog, root, git):
+    git(root, "update-index", "--add", "--cacheinfo", f"160000,{'1' * 40},data/acme/module.json")
+    git(root, "commit", "--no-verify", "-m", "A submodule")
+    assert catalog.list(ALICE, ListQuery()).count == 2
+    catalog.update(ALICE, "acme", "open", {"description": "two"}, patch=False)
+    again = Catalog.open(root)
+    assert again.detail(ANYONE, "acme", "open").document["description"] == "two"
+    again.close()
+
+
+def test_a_commit_dated_past_all_calendars_is_served(catalog, by_hand):
+    commit = by_hand({"notes.txt": "x"}, GIT_COMMITTER_DATE="@300000000000 +0000")
+    assert catalog.detail(ANYONE, "acme", "open").commit == commit
+
+
+def test_a_merge_that_has_main_as_its_second_parent_is_refused(catalog, root, tmp_path, git):
+    git(tmp_path, "clone", "-q", str(root), "clone")
+    clone = tmp_path / "clone"
+    (clone / "notes.txt").write_text("x")
+    git(clone, "add", "notes.txt")
+    git(clone, "commit", "-m", "In the clone")
+    catalog.update(ALICE, "acme", "open", {"description": "two"}, patch=False)
+    catalog.follow_index()
+    git(clone, "pull", "-q", "--no-rebase", "--no-edit")
+    assert "git pull --rebase" in git(clone, "push", "origin", "main", check=False)
+    git(clone, "reset", "-q", "--hard", "HEAD^1")
+    git(clone, "pull", "-q", "--rebase")
+    git(clone, "push", "-q", "origin", "main")
+    assert [row["message"] for row in catalog.history(ANYONE, "acme", "open").results] != []
+
+
+def test_a_message_that_may_name_what_is_private_is_not_shown_to_anyone(catalog, root, by_hand):
+    files = {}
+    for name in ("open", "secret"):
+        document = json.loads((root / f"data/acme/{name}.json").read_text()) | {"description": "two"}
+        files[f"data/acme/{name}.json"] = json.dumps(document)
+    by_hand(files, "Announce acme/secret")
+    assert catalog.history(ANYONE, "acme", "open").results[0]["message"] == ""
+    assert catalog.commits(ANYONE).results[0]["message"] == ""
+    assert catalog.history(ALICE, "acme", "open").results[0]["message"] == "Announce acme/secret"
+
+
+def test_a_list_of_a_time_at_which_a_document_was_broken_leaves_it_out(catalog, by_hand):
+    commit = broken(catalog, by_hand)
+    names = [row["repo_name"] for row in catalog.list(ALICE, ListQuery(at=commit)).results]
+    assert names == ["secret"]
+
+
+def test_a_commit_that_broke_a_document_can_be_read_and_undone(catalog, root, by_hand):
+    commit = broken(catalog, by_hand)
+    assert catalog.commit(ALICE, commit)["changes"][0]["fields"] == []
+    catalog.follow_index()
+    catalog.revert(ALICE, commit)
+    assert catalog.detail(ANYONE, "acme", "open").document["description"] == "one"
+
+
+def test_a_rollback_to_a_broken_document_says_what_is_wrong_with_the_commit(catalog, by_hand):
+    commit = broken(catalog, by_hand)
+    with pytest.raises(Invalid) as refused:
+        catalog.rollback(ALICE, "acme", "open", commit)
+    assert refused.value.faults[0].pointer == "/commit"
+
+
+def test_a_broken_document_is_not_there_for_anyone_without_rights(catalog, by_hand):
+    broken(catalog, by_hand)
+    with pytest.raises(NotFound):
+        catalog.update(ANYONE, "acme", "open", {"description": "x"}, patch=False)
+
+
+def test_a_restored_document_without_times_gets_no_null(catalog, root, by_hand):
+    commit = by_hand({"data/acme/plain.json": '{"namespace": "acme", "repo_name": "plain"}\n'})
+    catalog.follow_index()
+    catalog.delete(ALICE, "acme", "plain")
+    catalog.rollback(ALICE, "acme", "plain", commit)
+    assert "null" not in (root / "data/acme/plain.json").read_text()
+
+
+def test_what_was_deleted_later_is_still_read_at_a_time_when_it_was_there(catalog):
+    there = catalog.update(ALICE, "acme", "open", {"description": "two"}, patch=False).commit
+    catalog.delete(ALICE, "acme", "open")
+    assert catalog.detail(ANYONE, "acme", "open", at=there).document["description"] == "two"
+    assert catalog.tags(ANYONE, "acme", "open", at=there).tags == []
+    with pytest.raises(NotFound):
+        catalog.detail(ANYONE, "acme", "open")
+
+
+def test_a_repair_shows_no_reader_an_empty_catalog(catalog):
+    with catalog.store.lock.held(), catalog._model.writing() as writer:
+        writer.clear()
+        assert catalog._model.list(None, None, None, (), None, Visibility(everything=True), 1, 20).count == 2
+        catalog._mirror._catch_up(writer)
+    catalog.repair()
+    assert catalog.list(ALICE, ListQuery()).count == 2
+
+
+def test_health_of_a_catalog_that_cannot_be_read_is_failing(catalog, root):
+    main = root / ".git/refs/heads/main"
+    was = main.read_text()
+    main.write_text("")
+    assert catalog.health()["status"] == "failing"
+    main.write_text(was)
+    assert catalog.health()["status"] == "ok"
