@@ -106,6 +106,7 @@ def make_admin(file, start, made) -> None:
         made.put(Accounts(state, email_domain=DOMAIN).ensure_admin())
 
 
+@pytest.mark.slow
 def test_of_several_processes_that_start_on_no_database_one_makes_the_admin(file):
     context = multiprocessing.get_context("spawn")
     start, made = context.Barrier(6), context.Queue()
@@ -403,6 +404,7 @@ def test_every_failed_login_is_told_in_the_same_words(accounts):
     refused(accounts.authenticate_password, "\ud800", PASSWORD)
 
 
+@pytest.mark.slow
 def test_a_user_that_does_not_exist_takes_as_long_as_a_wrong_password(accounts):
     accounts.set_password("ann", PASSWORD)
     accounts.add_user("bob")

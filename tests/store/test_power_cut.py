@@ -19,6 +19,8 @@ from store_tools import complaints, files_at, put, run_git, start_writer, wait_f
 from catalogd.catalog import Catalog
 from catalogd.store import Store
 
+pytestmark = pytest.mark.slow
+
 # linux/fs/ext4: EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32), and the flag that does not even flush the journal.
 _SHUTDOWN, _NOLOGFLUSH = 0x8004587D, 2
 
@@ -176,7 +178,6 @@ def test_the_read_model_agrees_with_git_after_a_power_cut(disk, catalog):
     assert faults["read model"] == []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("cut", range(5))
 def test_the_power_can_be_cut_in_the_middle_of_writes(disk, catalog, cut):
     writer = start_writer(catalog, "stream", "data/a")
