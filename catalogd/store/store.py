@@ -174,11 +174,6 @@ class Store:
         with self._git.stream("log", *LOG, f"{after}..{until}" if after else until, "--") as stream:
             yield from read_log(stream)
 
-    def count(self, after: str | None, until: str) -> int:
-        """How many commits `log` would give."""
-        span = f"{after}..{until}" if after else until
-        return int(self._git.run("rev-list", "--count", "--first-parent", span, "--"))
-
     def diff(self, old: str | None, new: str) -> list[Change]:
         """What differs between the trees of two commits; None is the empty tree."""
         return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))

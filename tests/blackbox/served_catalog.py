@@ -224,7 +224,10 @@ class Served:
 
     def settle(self) -> None:
         """Wait until git's index has followed and `git status` is clean."""
-        status = lambda: git(self.root, "status", "--porcelain")  # noqa: E731
+
+        def status() -> str:
+            return git(self.root, "status", "--porcelain")
+
         wait_for(lambda: not status(), 15.0, f"git status is clean, but it says:\n{status()}")
 
     def stop(self) -> int:

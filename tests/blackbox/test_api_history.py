@@ -60,7 +60,10 @@ def test_a_time_means_the_newest_commit_not_after_it(served: Served) -> None:
     wait_for(lambda: datetime.now(UTC) > at + timedelta(seconds=1.1), 5, "the next second")
     client.put("/v1/repositories/timely/r", {"description": "second"})
     path = "/v1/repositories/timely/r"
-    stamp = lambda moment: moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")  # noqa: E731
+
+    def stamp(moment: datetime) -> str:
+        return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
     assert client.get(f"{path}?at={stamp(at)}").json["description"] == "first"
     assert client.get(f"{path}?at={stamp(at + timedelta(milliseconds=999))}").json["description"] == "first"
     assert client.get(f"{path}?at={stamp(at + timedelta(hours=1))}").json["description"] == "second"
