@@ -16,10 +16,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 
 import pytest
-from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateTable
+from sqlalchemy import event, inspect
 
-from catalogd import state as state_module
 from catalogd.accounts import SCOPES, Accounts, TokenInfo
 from catalogd.credentials import is_token, new_token
 from catalogd.errors import (
@@ -31,7 +29,9 @@ from catalogd.errors import (
     Unauthenticated,
     Unavailable,
 )
-from catalogd.state import State, TokenRow
+from catalogd.state import SCHEMA_VERSION, State, TokenRow
+from catalogd.state.database import Database
+from catalogd.state.migrations import STEPS, migrate
 
 DOMAIN = "users.example.invalid"
 REFUSED = "The credentials are wrong, expired or revoked."
@@ -48,6 +48,15 @@ def file(tmp_path):
 def state(file):
     with State(file) as opened:
         yield opened
+
+
+@pytest.fixture
+def database(file):
+    """An up-to-date database, open below the state."""
+    State(file).close()
+    opened = Database(file)
+    yield opened
+    opened.close()
 
 
 @pytest.fixture
@@ -246,18 +255,18 @@ class Watched:
     """Counts the statements that a state runs."""
 
     def __init__(self, state: State):
-        self._engine = state._engine
+        self._engine = state._database._engine
         self.queries = 0
 
     def _count(self, *_args: object) -> None:
         self.queries += 1
 
     def __enter__(self):
-        state_module.event.listen(self._engine, "before_cursor_execute", self._count)
+        event.listen(self._engine, "before_cursor_execute", self._count)
         return self
 
     def __exit__(self, *_exc: object) -> None:
-        state_module.event.remove(self._engine, "before_cursor_execute", self._count)
+        event.remove(self._engine, "before_cursor_execute", self._count)
 
 
 def test_a_token_costs_one_query(accounts, state):
@@ -458,7 +467,7 @@ def test_a_database_that_was_restored_readable_by_all_is_closed_to_them(file):
 
 
 def test_the_database_is_durable_and_checks_its_references(state):
-    with state._engine.connect() as connection:
+    with state._database.reading() as connection:
         pragmas = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
@@ -515,42 +524,37 @@ def test_a_database_of_a_newer_version_is_refused_and_left_as_it_is(file):
         State(file)
 
 
-def test_a_database_of_an_older_version_is_brought_up_to_date_once(file, monkeypatch):
-    State(file).close()
-    steps = []
-    monkeypatch.setattr(state_module, "SCHEMA_VERSION", 3)
-    for version in (2, 3):
-        monkeypatch.setitem(
-            state_module._MIGRATIONS, version, lambda connection, version=version: steps.append(version)
-        )
-    State(file).close()
-    State(file).close()
-    assert steps == [2, 3]
+def test_a_database_of_an_older_version_is_brought_up_to_date_once(database):
+    taken = []
+    newer = [lambda connection, step=step: taken.append(step) for step in ("one", "two")]
+    for _ in range(2):
+        migrate(database, (*STEPS, *newer))
+    assert taken == ["one", "two"]
+    with pytest.raises(NotACatalog, match=f"version {SCHEMA_VERSION + 2}; .* up to {SCHEMA_VERSION}"):
+        migrate(database)
 
 
-def test_a_migration_that_fails_changes_nothing(file, monkeypatch):
+def test_a_migration_that_fails_changes_nothing(database):
+    def makes_half(connection) -> None:
+        connection.exec_driver_sql("CREATE TABLE half (x INTEGER)")
+
     def fails(connection) -> None:
-        connection.exec_driver_sql("CREATE TABLE half (x)")
         raise RuntimeError("broken")
 
-    State(file).close()
-    with monkeypatch.context() as newer:
-        newer.setattr(state_module, "SCHEMA_VERSION", 2)
-        newer.setitem(state_module._MIGRATIONS, 2, fails)
-        with pytest.raises(RuntimeError):
-            State(file)
+    with pytest.raises(RuntimeError):
+        migrate(database, (*STEPS, makes_half, fails))
+    with database.reading() as connection:
+        assert not inspect(connection).has_table("half")
+    migrate(database)
+
+
+def test_a_database_with_tables_of_something_else_is_left_alone(file):
     with sqlite3.connect(file) as connection:
-        assert connection.execute("SELECT name FROM sqlite_master WHERE name = 'half'").fetchall() == []
-    State(file).close()
-
-
-def test_tables_and_statements_can_be_written_for_postgresql_too():
-    dialect = postgresql.dialect()
-    for statement in (
-        *(CreateTable(table) for table in state_module._metadata.sorted_tables),
-        *(state_module._TOKEN_AND_USER, state_module._NOTE_USE, state_module._USER, state_module._VERSION),
-    ):
-        assert str(statement.compile(dialect=dialect))
+        connection.execute('CREATE TABLE "user" (id INTEGER)')
+    with pytest.raises(NotACatalog, match="tables that are not catalogd's: user"):
+        State(file)
+    with sqlite3.connect(file) as connection:
+        assert connection.execute("SELECT name FROM sqlite_master").fetchall() == [("user",)]
 
 
 # --- several at once

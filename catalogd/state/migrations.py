@@ -1,0 +1,104 @@
+"""Brings a database from the version it has to the newest.
+
+Each step says its tables itself and is never changed once it is released: `tables.py` says what all of them lead to.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Connection,
+    ForeignKey,
+    MetaData,
+    String,
+    Table,
+    Text,
+    delete,
+    insert,
+    inspect,
+    select,
+)
+
+from catalogd.errors import NotACatalog
+from catalogd.state.database import Database
+from catalogd.state.tables import meta, metadata
+
+Step = Callable[[Connection], None]
+
+
+def _to_version_1(connection: Connection) -> None:
+    tables = MetaData()
+    Table(
+        "user",
+        tables,
+        Column("name", String(128), primary_key=True),
+        Column("email", String(254)),
+        Column("is_admin", Boolean, nullable=False),
+        Column("password_hash", Text),
+        Column("created_at", String(24), nullable=False),
+        Column("is_active", Boolean, nullable=False),
+    )
+    Table(
+        "token",
+        tables,
+        Column("id", String(32), primary_key=True),
+        Column("user", ForeignKey("user.name", ondelete="CASCADE"), nullable=False, index=True),
+        Column("name", String(100), nullable=False),
+        Column("digest", String(64), nullable=False, unique=True),
+        Column("scopes", Text, nullable=False),
+        Column("namespace", String(128)),
+        Column("created_at", String(24), nullable=False),
+        Column("expires_at", String(24)),
+        Column("last_used_at", String(24)),
+    )
+    Table("meta", tables, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))
+    tables.create_all(connection, checkfirst=False)
+
+
+# The first leads to version 1, each of the others one version further.
+STEPS: tuple[Step, ...] = (_to_version_1,)
+SCHEMA_VERSION = len(STEPS)
+
+_VERSION = select(meta.c.value).where(meta.c.key == "schema_version")
+
+
+def migrate(database: Database, steps: Sequence[Step] = STEPS) -> None:
+    """Takes the steps that the database lacks, all or none; of several processes one does it, the others wait.
+
+    Raises NotACatalog for a database of a newer catalogd or with tables of something else.
+    """
+    with database.reading() as connection:
+        if _version(connection, len(steps)) == len(steps):
+            return
+    with database.writing() as connection:
+        database.lock_out_others(connection)
+        version = _version(connection, len(steps))
+        if version == 0:
+            _check_empty(connection)
+        for step in steps[version:]:
+            step(connection)
+        connection.execute(delete(meta).where(meta.c.key == "schema_version"))
+        connection.execute(insert(meta), {"key": "schema_version", "value": str(len(steps))})
+
+
+def _version(connection: Connection, newest: int) -> int:
+    """0 for a database that has none of our tables yet."""
+    if not inspect(connection).has_table(meta.name):
+        return 0
+    version = int(connection.execute(_VERSION).scalar_one_or_none() or 0)
+    if version > newest:
+        raise NotACatalog(
+            f"The state database has version {version}; this catalogd knows versions up to {newest}."
+            " It was written by a newer catalogd: use that one."
+        )
+    return version
+
+
+def _check_empty(connection: Connection) -> None:
+    taken = metadata.tables.keys() & set(inspect(connection).get_table_names())
+    if taken:
+        names = ", ".join(sorted(taken))
+        raise NotACatalog(f"The state database has tables that are not catalogd's: {names}. Give it one of its own.")
