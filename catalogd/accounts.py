@@ -24,7 +24,7 @@ from catalogd.credentials import (
 )
 from catalogd.errors import AlreadyExists, Fault, Malformed, NotFound, Unauthenticated
 from catalogd.names import check_name, fault_in_name
-from catalogd.state import State, TokenRow, UserRow
+from catalogd.state import Change, State, TokenRow, UserRow
 
 SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN = "read", "write", "admin"
 SCOPE_REGISTRY, SCOPE_CATALOG = "registry", "catalog"
@@ -114,7 +114,7 @@ class Accounts:
 
     def remove_user(self, name: str) -> None:
         """Removes the user and all its tokens. Raises NotFound."""
-        if fault_in_name(name) or not self._state.delete_user(name):
+        if fault_in_name(name) or self._state.delete_user(name) is not Change.DONE:
             raise _no_user(name)
 
     def set_password(self, name: str, password: str) -> None:

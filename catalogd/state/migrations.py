@@ -8,10 +8,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from sqlalchemy import (
+    BigInteger,
     Boolean,
     Column,
     Connection,
     ForeignKey,
+    Index,
+    Integer,
     MetaData,
     String,
     Table,
@@ -58,8 +61,34 @@ def _to_version_1(connection: Connection) -> None:
     tables.create_all(connection, checkfirst=False)
 
 
+def _to_version_2(connection: Connection) -> None:
+    """Stars, and what is counted."""
+    tables = MetaData()
+    Table("user", tables, Column("name", String(128), primary_key=True))  # to refer to
+    star = Table(
+        "star",
+        tables,
+        Column("user", ForeignKey("user.name", ondelete="CASCADE"), primary_key=True),
+        Column("namespace", String(128), primary_key=True),
+        Column("repo_name", String(128), primary_key=True),
+        Column("starred_at", String(24), nullable=False),
+    )
+    activity = Table(
+        "activity",
+        tables,
+        Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+        Column("namespace", String(128), nullable=False),
+        Column("repo_name", String(128), nullable=False),
+        Column("batch", BigInteger),
+        Column("stars", Integer, nullable=False, server_default="0"),
+        Index("ix_activity_batch", "batch", "namespace", "repo_name"),
+        sqlite_autoincrement=True,
+    )
+    tables.create_all(connection, [star, activity], checkfirst=False)
+
+
 # The first leads to version 1, each of the others one version further.
-STEPS: tuple[Step, ...] = (_to_version_1,)
+STEPS: tuple[Step, ...] = (_to_version_1, _to_version_2)
 SCHEMA_VERSION = len(STEPS)
 
 _VERSION = select(meta.c.value).where(meta.c.key == "schema_version")

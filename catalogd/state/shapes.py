@@ -7,6 +7,7 @@ as they are.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,3 +33,31 @@ class TokenRow:
     created_at: str
     expires_at: str | None = None
     last_used_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StarRow:
+    """A repository that a user has starred, and since when."""
+
+    namespace: str
+    repo_name: str
+    starred_at: str
+
+
+@dataclass(frozen=True, slots=True)
+class PendingRow:
+    """What the rows of one repository and one batch add up to, and the highest id among them."""
+
+    namespace: str
+    repo_name: str
+    batch: int | None
+    stars: int
+    last_id: int
+
+
+class Change(Enum):
+    """How a change of a user ended; with anything but DONE nothing was changed."""
+
+    DONE = "done"
+    NO_USER = "there is no such user"
+    LAST_ADMIN = "no active admin would be left"

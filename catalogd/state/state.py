@@ -5,13 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Self
 
+from catalogd.state.activity import ActivityVerbs
 from catalogd.state.database import Database
 from catalogd.state.migrations import migrate
+from catalogd.state.stars import StarVerbs
 from catalogd.state.tokens import KnownTokens, TokenVerbs, UseNotes
 from catalogd.state.users import UserVerbs
 
 
-class State(UserVerbs, TokenVerbs):
+class State(UserVerbs, TokenVerbs, StarVerbs, ActivityVerbs):
     """An open state database; use from any number of threads.
 
     Every method raises Unavailable when the database cannot be used now and NoSpace when its disk is full.
@@ -41,6 +43,15 @@ class State(UserVerbs, TokenVerbs):
 
     def __exit__(self, *_exc: object) -> None:
         self.close()
+
+    def version(self) -> int | None:
+        """Another number after each change of anything in the database, by this or any other process.
+
+        It costs microseconds, so it may be asked in each request. Ask first and read then: what was read may be newer
+        than the version and is dropped at the next question, but is never older. None where the database cannot tell
+        (PostgreSQL): then nothing may be kept.
+        """
+        return self._database.version()
 
     def backup(self, file: Path) -> bool:
         """Copies the whole database, as it is at one moment, into a new SQLite file of the owner's alone.

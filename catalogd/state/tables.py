@@ -2,12 +2,14 @@
 
 user      name, email, is_admin, password_hash, created_at, is_active
 token     id, user, name, digest, scopes, namespace, created_at, expires_at, last_used_at
-meta      key, value      schema_version: see migrations.py
+star      user, namespace, repo_name, starred_at
+activity  id, namespace, repo_name, batch, stars    counted, and not in the documents yet: see activity.py
+meta      key, value                                schema_version: see migrations.py
 """
 
 from __future__ import annotations
 
-from sqlalchemy import Boolean, Column, ForeignKey, MetaData, String, Table, Text
+from sqlalchemy import BigInteger, Boolean, Column, ForeignKey, Index, Integer, MetaData, String, Table, Text
 
 _NAME = String(128)
 _TIME = String(24)
@@ -37,6 +39,29 @@ tokens = Table(
     Column("created_at", _TIME, nullable=False),
     Column("expires_at", _TIME),
     Column("last_used_at", _TIME),
+)
+
+stars = Table(
+    "star",
+    metadata,
+    Column("user", ForeignKey("user.name", ondelete="CASCADE"), primary_key=True),
+    Column("namespace", _NAME, primary_key=True),
+    Column("repo_name", _NAME, primary_key=True),
+    Column("starred_at", _TIME, nullable=False),
+)
+
+# Each kind of count is a column that is 0 unless said otherwise, so that another one can be added beside it.
+activity = Table(
+    "activity",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True),
+    Column("namespace", _NAME, nullable=False),
+    Column("repo_name", _NAME, nullable=False),
+    Column("batch", BigInteger),
+    Column("stars", Integer, nullable=False, server_default="0"),
+    # Serves every query there is: by batch, by the want of one, by both and the repository.
+    Index("ix_activity_batch", "batch", "namespace", "repo_name"),
+    sqlite_autoincrement=True,  # an id is never used again, as PostgreSQL's are not
 )
 
 meta = Table("meta", metadata, Column("key", String(64), primary_key=True), Column("value", Text, nullable=False))

@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, delete, insert, or_, select, update
+from sqlalchemy import bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -114,12 +114,35 @@ class TokenVerbs:
         with self._database.reading() as connection:
             return [TokenRow(*row) for row in connection.execute(statement)]
 
-    def delete_token(self, token_id: str) -> bool:
-        """False if there is no such token."""
+    def count_tokens(self, user: str) -> int:
+        """How many tokens a user has, expired ones too."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).where(tokens.c.user == user)).scalar_one()
+
+    def delete_token(self, token_id: str, user: str | None = None) -> bool:
+        """False if there is no such token, or if it is not this user's."""
         if not is_storable(token_id):
             return False
+        statement = delete(tokens).where(tokens.c.id == token_id)
+        if user is not None:
+            statement = statement.where(tokens.c.user == user)
         with self._database.writing() as connection:
-            return connection.execute(delete(tokens).where(tokens.c.id == token_id)).rowcount == 1
+            return connection.execute(statement).rowcount == 1
+
+    def prune_tokens(self, user: str, name: str, keep: int) -> int:
+        """Of a user's tokens with one name keeps the `keep` ones used most recently; how many it deleted.
+
+        One that was never used counts as used when it was made.
+        """
+        last_use = func.coalesce(tokens.c.last_used_at, tokens.c.created_at)
+        others = (
+            select(tokens.c.id)
+            .where(tokens.c.user == user, tokens.c.name == name)
+            .order_by(last_use.desc(), tokens.c.created_at.desc(), tokens.c.id)
+            .offset(keep)
+        )
+        with self._database.writing() as connection:
+            return connection.execute(delete(tokens).where(tokens.c.id.in_(others))).rowcount
 
     def note_token_used(self, token_id: str, used_at: str, not_since: str) -> None:
         """Notes the use, unless one since `not_since` is noted already.

@@ -1,0 +1,60 @@
+"""Stars as they are kept. Setting one or taking it back counts, in the same transaction."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from sqlalchemy import bindparam, delete, insert, literal, select
+from sqlalchemy.exc import IntegrityError
+
+from catalogd.state.activity import count_star
+from catalogd.state.database import Database
+from catalogd.state.shapes import StarRow
+from catalogd.state.tables import stars
+
+# Built once, as requests ask it: SQLAlchemy then finds its compiled form by identity.
+_IS_STARRED = select(literal(1)).where(
+    stars.c.user == bindparam("user"),
+    stars.c.namespace == bindparam("namespace"),
+    stars.c.repo_name == bindparam("repo_name"),
+)
+
+
+class StarVerbs:
+    """Reads and writes stars. Whether there is such a repository is not known here."""
+
+    _database: Database
+
+    def star(self, user: str, namespace: str, repo_name: str, starred_at: str) -> bool:
+        """False if the user has starred it already, or if there is no such user."""
+        row = {"user": user, "namespace": namespace, "repo_name": repo_name, "starred_at": starred_at}
+        with suppress(IntegrityError), self._database.writing() as connection:
+            connection.execute(insert(stars), row)
+            count_star(connection, namespace, repo_name, +1)
+            return True
+        return False
+
+    def unstar(self, user: str, namespace: str, repo_name: str) -> bool:
+        """False if the user has not starred it."""
+        this = (stars.c.user == user, stars.c.namespace == namespace, stars.c.repo_name == repo_name)
+        with self._database.writing() as connection:
+            if connection.execute(delete(stars).where(*this)).rowcount == 0:
+                return False
+            count_star(connection, namespace, repo_name, -1)
+        return True
+
+    def starred(self, user: str) -> list[StarRow]:
+        """What a user has starred, newest first."""
+        statement = (
+            select(stars.c.namespace, stars.c.repo_name, stars.c.starred_at)
+            .where(stars.c.user == user)
+            .order_by(stars.c.starred_at.desc(), stars.c.namespace, stars.c.repo_name)
+        )
+        with self._database.reading() as connection:
+            return [StarRow(*row) for row in connection.execute(statement)]
+
+    def is_starred(self, user: str, namespace: str, repo_name: str) -> bool:
+        """Whether a user has starred a repository: one look into an index."""
+        values = {"user": user, "namespace": namespace, "repo_name": repo_name}
+        with self._database.reading() as connection:
+            return connection.execute(_IS_STARRED, values).first() is not None
