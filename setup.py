@@ -45,7 +45,7 @@ setup(
         "prometheus-client>=0.20",
     ],
     extras_require={
-        "test": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.5"],
+        "test": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.5", "psycopg[binary]>=3.1"],
         "postgresql": ["psycopg[binary]>=3.1"],
     },
     entry_points={"console_scripts": ["catalogd = catalogd.cli:main"]},

@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
+import postgresql_server
 import pytest
+from postgresql_server import PostgresqlServer
 
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
 NOT_INSTALLED = "is not installed"
@@ -62,6 +65,24 @@ def program():
         return found
 
     return find
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[PostgresqlServer]:
+    """A running server for all tests that want one."""
+    programs = postgresql_server.programs()
+    if programs is None:
+        pytest.skip(f"postgresql {NOT_INSTALLED}")
+    server = PostgresqlServer(programs)
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgresql_url(postgresql: PostgresqlServer) -> Iterator[str]:
+    """An empty database of the test's own."""
+    with postgresql.fresh_database() as url:
+        yield url
 
 
 @pytest.fixture

@@ -1,0 +1,81 @@
+"""The version of the database: what was read after it may be kept for as long as it stays."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from account_tools import THEN, a_token, a_user, only_postgresql, only_sqlite
+
+from catalogd.state import State
+
+
+@only_sqlite
+def test_the_version_stays_until_anybody_changes_anything(state, where):
+    with State(where) as other:
+        for change in (
+            lambda: state.insert_user(a_user("ann")),
+            lambda: other.insert_token(a_token("t", "ann")),
+            lambda: state.note_token_used("t", THEN, THEN),
+            lambda: other.star("ann", "team", "app", THEN),
+            lambda: state.assign_batch(1, [("team", "app")]),
+            lambda: other.delete_user("ann"),
+        ):
+            before = state.version()
+            state.users()
+            other.pending_activity()
+            assert state.version() == before
+            change()
+            assert state.version() != before
+
+
+@only_sqlite
+def test_the_version_is_told_in_microseconds(state):
+    began = time.perf_counter()
+    for _ in range(1_000):
+        state.version()
+    assert time.perf_counter() - began < 0.2
+
+
+@only_sqlite
+def test_what_is_kept_under_a_version_is_never_older_than_it(state, where):
+    """Readers keep what they read as a cache would, while another connection counts up."""
+    state.insert_user(a_user("ann"))
+    kept: dict[int, int] = {}
+    done = threading.Event()
+    mutex = threading.Lock()
+    stale: list[tuple[int, int]] = []
+
+    def value() -> int:
+        return int(state.user("ann").email or 0)
+
+    def read() -> None:
+        while not done.is_set():
+            committed_before = committed[0]
+            version = state.version()
+            with mutex:
+                known = kept.get(version)
+            if known is None:
+                known = value()
+                with mutex:
+                    kept[version] = known
+            if known < committed_before:
+                stale.append((known, committed_before))
+
+    committed = [0]
+    readers = [threading.Thread(target=read) for _ in range(4)]
+    for reader in readers:
+        reader.start()
+    with State(where) as writer:
+        for number in range(1, 60):
+            writer.update_user("ann", {"email": str(number)}, keep_admin=False)
+            committed[0] = number
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert stale == [] and len(kept) > 1
+
+
+@only_postgresql
+def test_a_database_server_has_no_version_and_nothing_is_kept(state):
+    assert state.version() is None
