@@ -139,6 +139,7 @@ def test_every_read_and_write_names_the_commit_of_the_catalog(admin: Client, one
     assert [admin.get(path).commit for path in reads] == [written] * len(reads)
 
 
+@pytest.mark.slow
 def test_the_commit_of_a_write_carries_the_request_id_the_account_and_a_readable_subject(
     shared: Served, admin: Client, one: str
 ) -> None:
@@ -182,6 +183,7 @@ def test_the_description_and_its_page_are_served_without_third_parties(anonymous
 # --- credentials and privacy
 
 
+@pytest.mark.slow
 def test_a_token_is_taken_in_all_its_forms_and_a_password_too(shared: Served) -> None:
     token = shared.user("formal")
     assert shared.run("user", "password", "formal", "--password-stdin", stdin=b"correct horse battery\n").status == 0
@@ -191,6 +193,7 @@ def test_a_token_is_taken_in_all_its_forms_and_a_password_too(shared: Served) ->
         assert client.post("/v1/repositories/formal", {"repo_name": f"r{number}"}).status == 201, client.authorization
 
 
+@pytest.mark.slow
 def test_wrong_credentials_of_every_form_are_401_also_on_what_is_public(shared: Served, one: str) -> None:
     token = shared.user("informal")
     wrong = [
@@ -218,6 +221,7 @@ def test_wrong_credentials_of_every_form_are_401_also_on_what_is_public(shared: 
         assert_problem(client.put(one, {"description": "x"}), 401, "unauthenticated")
 
 
+@pytest.mark.slow
 def test_a_token_may_do_what_its_scopes_and_namespace_allow_and_no_more(shared: Served, one: str, name: str) -> None:
     reader = shared.client(shared.user("scoped", scope="read"))
     confined = shared.client(shared.run("token", "create", "scoped", "--namespace", "elsewhere").out.strip())

@@ -142,6 +142,7 @@ def test_a_reversal_that_is_staged_by_hand_stays_staged(there, store):
     assert files_at(there) == {DOCUMENT: b"1\n", OTHER: b"2\n"}
 
 
+@pytest.mark.slow
 def test_a_conflict_in_the_index_is_left_to_the_hand(there, store):
     run_git(there, "checkout", "-q", "-b", "side")
     (there / DOCUMENT).write_bytes(b"side\n")

@@ -185,7 +185,9 @@ def test_the_lock_of_a_dead_catalogd_is_removed_at_once(there, name, same_id):
     store.close()
 
 
-@pytest.mark.parametrize("arguments", [["-m", "log"], ["-m", "by hand"], []])
+@pytest.mark.parametrize(
+    "arguments", [[], *(pytest.param(["-m", message], marks=pytest.mark.slow) for message in ("log", "by hand"))]
+)
 def test_the_lock_of_a_living_git_is_respected(there, arguments):
     (there / "by-hand.txt").write_bytes(b"1\n")
     run_git(there, "add", "by-hand.txt")
