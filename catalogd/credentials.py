@@ -18,7 +18,7 @@ import zlib
 from argon2 import PasswordHasher, Type
 from argon2.exceptions import InvalidHashError, VerificationError
 
-from catalogd.errors import Fault, Malformed, Unavailable
+from catalogd.errors import Fault, Invalid, Unavailable
 
 TOKEN_PREFIX = "catd_"
 MIN_PASSWORD, MAX_PASSWORD = 8, 1024
@@ -65,7 +65,7 @@ def _checksum(random: str) -> str:
 
 
 def check_password(password: str) -> None:
-    """Raises Malformed, saying what a password must be."""
+    """Raises Invalid, saying what a password must be."""
     if not MIN_PASSWORD <= len(password) <= MAX_PASSWORD:
         fault = f"must have {MIN_PASSWORD} to {MAX_PASSWORD} characters"
     elif not is_encodable(password):
@@ -74,7 +74,7 @@ def check_password(password: str) -> None:
         fault = f"must not begin with {TOKEN_PREFIX}: it would be taken for a token"
     else:
         return
-    raise Malformed(f"The password {fault}.", [Fault("password", fault)])
+    raise Invalid(f"The password {fault}.", [Fault("/password", fault)])
 
 
 def is_encodable(text: str) -> bool:

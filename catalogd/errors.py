@@ -67,7 +67,11 @@ class AlreadyExists(Conflict):
 
 
 class EditedByHand(Conflict):
-    """The file in the working tree holds changes that nobody has committed."""
+    """The file in the working tree holds changes that nobody has committed. `path` is that of the document."""
+
+    def __init__(self, detail: str, faults: Sequence[Fault] = (), path: str = ""):
+        super().__init__(detail, faults)
+        self.path = path
 
 
 class PreconditionFailed(CatalogdError):
@@ -80,6 +84,14 @@ class Gone(CatalogdError):
 
 class Unavailable(CatalogdError):
     """Cannot be done now, though it may later. `retry_after` is in seconds."""
+
+    def __init__(self, detail: str, retry_after: int = 1):
+        super().__init__(detail)
+        self.retry_after = retry_after
+
+
+class TooManyAttempts(CatalogdError):
+    """Too many logins have failed. `retry_after` is in seconds."""
 
     def __init__(self, detail: str, retry_after: int = 1):
         super().__init__(detail)

@@ -1,29 +1,69 @@
 """Who may do what. The one module that decides; everything else asks here.
 
-| | public repository | private repository | write | administer |
-| --- | --- | --- | --- | --- |
-| anonymous | read | does not exist | credentials needed | credentials needed |
-| scope read | read | read | no | no |
-| scope write | read | read | yes | no |
-| scope admin, an admin's token | read | read | yes | yes |
-| any other scope alone (registry, catalog) | read | does not exist | no | no |
+A **role** says where somebody may do something: reader, writer or owner of a namespace. It comes from the
+organization's document, from the user's own name (which is a namespace of theirs, unless an organization has it),
+or from being an admin, who is an owner everywhere.
 
-A token confined to a namespace has the rights of its scope in that namespace; elsewhere it reads what is
-public and writes nothing. A login by password has the scopes that its user may have, unconfined.
+A **scope** says what a token is for. A token never has more than its user: what it may do is what both the role
+of the user and the scopes of the token allow. One that is confined to a namespace has no role in any other.
 
-Any account may write to any namespace for now: ownership (the owners, writers and readers of
-`namespaces/<namespace>.json`) follows, and is to change nothing outside this module.
+Each call of the interface needs one **right** of the table below; docs/security.md shows it call by call.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from catalogd.accounts import SCOPE_ADMIN, SCOPE_READ, SCOPE_WRITE, Account
+from catalogd.documents import Role
 from catalogd.errors import Forbidden, Unauthenticated
 
 _READING = frozenset({SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN})
 _WRITING = frozenset({SCOPE_WRITE, SCOPE_ADMIN})
+_ADMINISTERING = frozenset({SCOPE_ADMIN})
+_ANY: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True)
+class Right:
+    """What a call needs: one of the scopes (none: any credentials do), and a role in the namespace."""
+
+    name: str
+    words: str
+    scopes: frozenset[str] = _ANY
+    role: Role = Role.NONE
+
+    @property
+    def takes_credentials(self) -> bool:
+        return self not in (OPEN, LOG_IN)
+
+    @property
+    def needs_credentials(self) -> bool:
+        return self not in (OPEN, LOG_IN, LIST, READ)
+
+    @property
+    def least_scope(self) -> str | None:
+        """The scope to ask for; those that give more do as well."""
+        return next((scope for scope in (SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN) if scope in self.scopes), None)
+
+
+OPEN = Right("open", "Anybody. Credentials are not looked at.")
+READ = Right("read", "Anybody, if it is public; else a reader of the namespace.", _READING, Role.READER)
+LIST = Right("list", "Anybody; it shows what the caller may read.", _READING, Role.READER)
+BELONG = Right("belong", "A reader of the namespace.", _READING, Role.READER)
+STAR = Right("star", "Any user who may read it.", _WRITING)
+WRITE = Right("write", "A writer of the namespace.", _WRITING, Role.WRITER)
+OWN = Right("own", "An owner of the namespace.", _WRITING, Role.OWNER)
+ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, Role.OWNER)
+IDENTIFY = Right("identify", "Any user.")
+KEEP = Right("keep", "Any user, with a token that is not confined to a namespace.", _READING)
+MANAGE = Right("manage", "Any user, with a password or a token that is not confined to a namespace.", _WRITING)
+LOG_IN = Right("log in", "Who knows the password.")
+
+RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, IDENTIFY, KEEP, MANAGE, ADMINISTER)
+
+_ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
 
 
 @dataclass(frozen=True)
@@ -41,50 +81,81 @@ _ONLY_PUBLIC = Visibility(everything=False)
 _EVERYTHING = Visibility(everything=True)
 
 
-def visibility(account: Account) -> Visibility:
-    """What the account sees, in the form by which the read model filters."""
-    if account.is_anonymous or not account.scopes & _READING:
+def visibility(account: Account, roles_of: Callable[[str], Mapping[str, Role]]) -> Visibility:
+    """What the account sees, in the form by which the read model filters.
+
+    `roles_of` tells a user's roles by namespace, as organizations give them; it is asked only where that matters. A
+    namespace that is an organization's must be in it also where the user has no role there, if it is the user's name.
+    """
+    if account.name is None or not account.scopes & _READING:
         return _ONLY_PUBLIC
-    if account.namespace is None:
-        return _EVERYTHING
-    return Visibility(everything=False, namespaces=frozenset({account.namespace}))
+    if account.is_admin:
+        return _EVERYTHING if account.namespace is None else Visibility(False, frozenset({account.namespace}))
+    theirs = {account.name: Role.OWNER, **roles_of(account.name)}
+    seen = frozenset(namespace for namespace, role in theirs.items() if role >= Role.READER)
+    return Visibility(False, seen if account.namespace is None else seen & {account.namespace})
 
 
-def may_read(account: Account, namespace: str, is_public: bool) -> bool:
+def role(account: Account, namespace: str, roles: Mapping[str, Role] | None) -> Role:
+    """What the account is in a namespace, whatever its scopes.
+
+    `roles` are those of the organization of that name, by user; None if there is no such organization.
+    """
+    if account.name is None or account.namespace not in (None, namespace):
+        return Role.NONE
+    if account.is_admin:
+        return Role.OWNER
+    if roles is not None:
+        return roles.get(account.name, Role.NONE)
+    return Role.OWNER if account.name == namespace else Role.NONE
+
+
+def may_read(account: Account, namespace: str, is_public: bool, roles: Mapping[str, Role] | None) -> bool:
     """Whether the account may know that this repository exists."""
-    return visibility(account).covers(namespace, is_public)
+    if is_public:
+        return True
+    return bool(account.scopes & _READING) and role(account, namespace, roles) >= Role.READER
 
 
-def may_write(account: Account, namespace: str) -> bool:
-    """Whether the account may create, change and delete repositories in the namespace."""
-    if account.is_anonymous or not account.scopes & _WRITING:
-        return False
-    return account.namespace is None or account.namespace == namespace
+def require_scope(account: Account, right: Right) -> None:
+    """Raises Unauthenticated for anonymous, Forbidden for a token without a scope that the right needs.
+
+    What can be said before it is known what the call is about.
+    """
+    if account.is_anonymous:
+        raise Unauthenticated("Credentials are needed for this: a token, or a user and password.")
+    if right.scopes and not account.scopes & right.scopes:
+        raise Forbidden(f"The token must have the scope {right.least_scope}.")
 
 
-def may_administer(account: Account) -> bool:
-    """Whether the account may do what concerns the catalog as a whole and other people's accounts."""
-    return account.is_admin and account.namespace is None
-
-
-def require_write(account: Account, namespace: str) -> None:
-    """Raises Unauthenticated for anonymous, Forbidden for an account that may not write to the namespace."""
-    if may_write(account, namespace):
+def require(account: Account, right: Right, namespace: str, roles: Mapping[str, Role] | None) -> None:
+    """Raises Unauthenticated for anonymous, Forbidden for an account that has not the right in the namespace."""
+    require_scope(account, right)
+    if role(account, namespace, roles) >= right.role:
         return
-    _require_credentials(account)
-    if not account.scopes & _WRITING:
-        raise Forbidden("The token must have the scope write.")
-    raise Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")
+    if account.namespace not in (None, namespace):
+        raise Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")
+    raise Forbidden(f"This needs {_ROLE_WORDS[right.role]} of the namespace {namespace}, which {account.name} is not.")
+
+
+def require_star(account: Account, namespace: str) -> None:
+    """For one that the account may read. Raises Unauthenticated, Forbidden."""
+    require_scope(account, STAR)
+    if account.namespace not in (None, namespace):
+        raise Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")
 
 
 def require_admin(account: Account) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for any other that may not administer."""
-    if may_administer(account):
+    if account.is_admin and SCOPE_ADMIN in account.scopes and account.namespace is None:
         return
-    _require_credentials(account)
-    raise Forbidden("This needs an admin's token with the scope admin.")
-
-
-def _require_credentials(account: Account) -> None:
     if account.is_anonymous:
-        raise Unauthenticated("Credentials are needed for this: a token, or a user and password.")
+        require_scope(account, ADMINISTER)
+    raise Forbidden("This needs an admin, with a token that has the scope admin.")
+
+
+def require_self(account: Account, right: Right) -> None:
+    """For what concerns the account of the caller. Raises Unauthenticated, Forbidden."""
+    require_scope(account, right)
+    if right is not IDENTIFY and account.namespace is not None:
+        raise Forbidden("A token that is confined to a namespace cannot be used for its user's account.")

@@ -167,10 +167,18 @@ def _adjustments(settings: Settings, sockets: list[socket.socket]) -> Adjustment
         channel_timeout=_IDLE,
         cleanup_interval=_CLEANUP,
         clear_untrusted_proxy_headers=True,
+        **_proxy(settings.trusted_proxy),
         log_socket_errors=False,
         # select() knows no descriptor from 1,024 on.
         asyncore_use_poll=True,
     )
+
+
+def _proxy(address: str) -> dict[str, Any]:
+    """Of all that a proxy may say, only where a request comes from is believed: failed logins are counted by that."""
+    if not address:
+        return {}
+    return {"trusted_proxy": address, "trusted_proxy_count": 1, "trusted_proxy_headers": {"x-forwarded-for"}}
 
 
 def _connection_limit() -> int:

@@ -136,6 +136,15 @@ def _state_url(raw: object) -> str:
     return raw
 
 
+def _ip_or_empty(raw: object) -> str:
+    if raw == "":
+        return ""
+    try:
+        return str(ipaddress.ip_address(raw if isinstance(raw, str) else ""))
+    except ValueError:
+        raise ValueError("empty or an IP address, such as 127.0.0.1") from None
+
+
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 
 
@@ -184,6 +193,12 @@ class Settings:
     )
     maintenance_interval: float = field(
         **_setting(_seconds(1, 86_400), "60", "time between two looks at what needs maintenance, in seconds")
+    )
+    activity_interval: float = field(
+        **_setting(_seconds(0.1, 86_400), "300", "how often stars are folded into the documents, in seconds")
+    )
+    trusted_proxy: str = field(
+        **_setting(_ip_or_empty, "", "IP address of a proxy whose X-Forwarded-For is believed; empty for none")
     )
     log_level: str = field(**_setting(_choice(*LOG_LEVELS), "info", f"how much is logged: {', '.join(LOG_LEVELS)}"))
     lock_timeout: float = field(

@@ -1,4 +1,4 @@
-"""What a server does beside answering: it notices commits by others, lets git's index follow, and keeps house."""
+"""What a server does beside answering: it notices commits by others, lets git's index follow, keeps house, counts."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
 from catalogd.settings import Settings
@@ -18,15 +19,17 @@ _CHECKPOINT_INTERVAL = 2.0
 
 
 class Upkeep:
-    """Two threads, off the path of every request: one follows main and the disk, one folds packs."""
+    """Three threads, off the path of every request: one follows main and the disk, one folds packs, one activity."""
 
-    def __init__(self, catalog: Catalog, settings: Settings):
+    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings):
         self._catalog = catalog
+        self._activity = activity
         self._settings = settings
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
             threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
+            threading.Thread(target=self._fold_activity, name="activity", daemon=True),
         ]
 
     def start(self) -> None:
@@ -34,7 +37,7 @@ class Upkeep:
             thread.start()
 
     def stop(self) -> None:
-        """Returns when both have ended; a fold under way is waited for."""
+        """Returns when all have ended; a fold under way is waited for."""
         self._stopping.set()
         for thread in self._threads:
             thread.join()
@@ -52,6 +55,13 @@ class Upkeep:
                     self._catalog.store.checkpoint()
             except Exception:  # the thread must not end, whatever a hand has done to the catalog
                 log.exception("could not follow main; it is tried again")
+
+    def _fold_activity(self) -> None:
+        while not self._stopping.wait(self._settings.activity_interval):
+            try:
+                self._activity.fold()
+            except (CatalogdError, OSError):
+                log.exception("activity could not be folded into the documents; it is tried again")
 
     def _keep_house(self) -> None:
         """A fold as soon as there are many packs; all in one pack once a day."""

@@ -18,8 +18,8 @@ MOST_LINES = 450
 FLOORS = {
     4: {"__main__", "cli", "server", "http_parser", "upkeep"},
     3: {"web"},
-    2: {"catalog", "accounts", "rights", "check", "check_formats"},
-    1: {"store", "readmodel", "state", "credentials", "sqlitefile"},
+    2: {"catalog", "accounts", "activity", "people", "rights", "check", "check_formats"},
+    1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle"},
     0: {"documents", "names", "settings", "errors", "sample"},
 }
 FLOOR_OF = {part: floor for floor, parts in FLOORS.items() for part in parts}

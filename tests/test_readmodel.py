@@ -16,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from catalogd.documents import Role
 from catalogd.errors import Malformed, NotFound, Unavailable
 from catalogd.readmodel import ORDERINGS, ReadModel
 from catalogd.readmodel.documents import ListQuery
@@ -61,14 +62,16 @@ class Catalog:
         self.blobs: dict[str, bytes] = {}
         self.reads: list[str] = []
 
-    def commit(self, files: dict[str, object], at: str | None = None) -> str:
+    def commit(self, files: dict[str, object], at: str | None = None, message: str | None = None) -> str:
         """One commit of files: a JSON value, bytes as they are, or None to delete."""
         with self.model.writing() as writer:
             number = writer.seq + 1
             changes = tuple(self._change(path, value) for path, value in files.items())
             commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
             time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
-            writer.record(Commit(commit_id, "Ada", "ada@example.org", time, f"edit {number}", changes), self.read)
+            writer.record(
+                Commit(commit_id, "Ada", "ada@example.org", time, message or f"edit {number}", changes), self.read
+            )
             for change in changes:
                 if change.new is None:
                     writer.remove(change.path)
@@ -120,13 +123,13 @@ def catalog(model: ReadModel) -> Catalog:
 def listed(model: ReadModel, sees: Sees = ANYONE, **query: object) -> list[str]:
     """The names in a list, as namespace/repo_name; the count is checked against them."""
     asked = {"namespace": None, "search": None, "is_public": None, "labels": (), "ordering": None} | query
-    count, rows, _ = model.list(**asked, visibility=sees, page=1, page_size=1000)
+    count, rows, *_ = model.list(**asked, visibility=sees, page=1, page_size=1000)
     assert count == len(rows)
     return [f"{row['namespace']}/{row['repo_name']}" for row in rows]
 
 
 def actions(model: ReadModel, path: str = WEB, floor: int = 0) -> list[str]:
-    return [entry.action for entry in model.history(path, floor, 1, 100).rows]
+    return [entry.action for entry in model.history(path, floor, ANYONE, 1, 100).rows]
 
 
 # -- documents
@@ -135,7 +138,7 @@ def actions(model: ReadModel, path: str = WEB, floor: int = 0) -> list[str]:
 def test_a_new_read_model_is_empty_and_mirrors_nothing(model: ReadModel) -> None:
     assert model.mirrored() is None
     assert model.get("acme", "web") is None
-    assert model.list(None, None, None, (), None, ADMIN, 1, 20) == (0, [], None)
+    assert model.list(None, None, None, (), None, ADMIN, 1, 20) == (0, [], None, 0)
     assert model.stats() == (None, 0, 0, 0)
 
 
@@ -208,7 +211,7 @@ def test_pages_put_together_are_the_whole_list(catalog: Catalog, model: ReadMode
 def test_every_ordering_is_read_from_an_index(
     model: ReadModel, file: Path, namespace: str | None, ordering: str
 ) -> None:
-    query = ListQuery(namespace, None, None, (), ANYONE)
+    query = ListQuery(namespace, None, None, (), ANYONE, None)
     with sqlite3.connect(file) as connection:
         steps = connection.execute(
             f"EXPLAIN QUERY PLAN {query.page(ordering)}", {**query.parameters, "limit": 20, "offset": 0}
@@ -342,7 +345,7 @@ def test_history_names_the_action_and_the_fields_newest_first(catalog: Catalog, 
     catalog.commit({WEB: document(description="new", labels={"a/b": "c"})})
     catalog.commit({WEB: None})
     last = catalog.commit({WEB: document()})
-    count, rows, commit = model.history(WEB, 0, 1, 3)
+    count, rows, commit = model.history(WEB, 0, ANYONE, 1, 3)
     assert (count, commit) == (4, last)
     assert [(row.action, row.fields) for row in rows] == [
         ("restored", [""]),
@@ -350,8 +353,8 @@ def test_history_names_the_action_and_the_fields_newest_first(catalog: Catalog, 
         ("updated", ["/description", "/labels/a~1b"]),
     ]
     assert (rows[0].author, rows[0].message, rows[0].old) == ("Ada", "edit 4", None)
-    assert model.history(WEB, 0, 2, 3).rows[0].action == "created"
-    assert model.history("data/acme/none.json", 0, 1, 3).count == 0
+    assert model.history(WEB, 0, ANYONE, 2, 3).rows[0].action == "created"
+    assert model.history("data/acme/none.json", 0, ANYONE, 1, 3).count == 0
 
 
 def test_each_version_in_a_chain_of_edits_is_read_once(catalog: Catalog) -> None:
@@ -381,7 +384,7 @@ def test_the_public_sees_only_what_came_after_the_last_private_time(catalog: Cat
     catalog.commit({WEB: document(is_public=True, description="seen")})
     assert model.visible_from(WEB) == 5
     assert actions(model, floor=5) == ["updated", "created"]
-    oldest = model.history(WEB, 5, 1, 20).rows[-1]
+    oldest = model.history(WEB, 5, ANYONE, 1, 20).rows[-1]
     assert (oldest.fields, oldest.old, oldest.commit) == ([""], None, model.commits(ANYONE, 2, 1).rows[0].id)
     assert [[change.action for change in row.changes] for row in model.commits(ANYONE, 1, 20).rows] == [
         ["updated"],
@@ -404,19 +407,96 @@ def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: 
     assert (newest.complete, deletion.complete) == (True, False)
 
 
-def test_changes_outside_of_documents_are_for_those_who_see_everything(catalog: Catalog, model: ReadModel) -> None:
+def test_changes_of_an_organization_are_for_its_members_and_of_a_schema_for_those_who_see_everything(
+    catalog: Catalog, model: ReadModel
+) -> None:
     catalog.commit({"namespaces/acme.json": {"owners": ["ada"]}})
     catalog.commit({"namespaces/acme.json": {"owners": []}, WEB: document()})
+    catalog.commit({"schemas/repository.schema.json": {}, WEB: document(description="two")})
     catalog.commit({})
-    assert model.commits(ANYONE, 1, 20).count == model.commits(MEMBER, 1, 20).count == 1
-    newest, oldest = model.commits(ADMIN, 1, 20).rows
-    assert [(change.namespace, change.repo_name, change.fields) for change in newest.changes] == [
+    assert [row.seq for row in model.commits(ANYONE, 1, 20).rows] == [3, 2]
+    assert [row.complete for row in model.commits(ANYONE, 1, 20).rows] == [False, False]
+    assert [(row.seq, row.complete) for row in model.commits(MEMBER, 1, 20).rows] == [(3, False), (2, True), (1, True)]
+    newest, middle, _ = model.commits(ADMIN, 1, 20).rows
+    assert [(change.namespace, change.repo_name, change.fields) for change in middle.changes] == [
         ("acme", None, ["/owners"]),
         ("acme", "web", [""]),
     ]
-    assert (oldest.seq, newest.complete, model.commits(MEMBER, 1, 20).rows[0].complete) == (1, True, False)
-    assert model.commit(1, MEMBER) is None
-    assert model.commit(9, ADMIN) is None
+    assert [change.path for change in newest.changes] == ["schemas/repository.schema.json", WEB]
+    assert (model.commit(1, ANYONE), model.commit(9, ADMIN)) == (None, None)
+
+
+def test_the_history_of_a_document_tells_whether_the_caller_may_see_all_of_each_commit(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    db, other = path_of("acme/db"), path_of("other/db")
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(download=1), db: document("acme/db", is_public=False)})
+    catalog.commit({WEB: document(download=2), other: document("other/db", is_public=False)})
+
+    def complete(sees: Sees) -> list[bool]:
+        return [entry.complete for entry in model.history(WEB, 0, sees, 1, 20).rows]
+
+    assert complete(ANYONE) == [False, False, True]
+    assert complete(MEMBER) == [False, True, True]
+    assert complete(ADMIN) == [True, True, True]
+
+
+# -- organizations
+
+
+ACME = "namespaces/acme.json"
+
+
+def test_an_organization_gives_each_member_the_highest_of_their_roles(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({ACME: {"namespace": "acme", "owners": ["ada"], "writers": ["bob", "ada"], "readers": ["bob"]}})
+    catalog.commit({"namespaces/bob.json": {"namespace": "bob"}})
+    assert model.roles("ada") == {"acme": Role.OWNER}
+    assert model.roles("bob") == {"acme": Role.WRITER, "bob": Role.NONE}
+    assert model.members("acme") == {"ada": Role.OWNER, "bob": Role.WRITER}
+    assert [row.document["namespace"] for row in model.organizations(1, 20).rows] == ["acme", "bob"]
+    catalog.commit({ACME: {"namespace": "acme", "owners": ["bob"]}})
+    assert (model.roles("ada"), model.members("acme")) == ({}, {"bob": Role.OWNER})
+    catalog.commit({ACME: None})
+    assert (model.organization("acme"), model.roles("bob")) == (None, {"bob": Role.NONE})
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"{", [], {}, {"namespace": "x"}, {"namespace": "acme", "owners": "ada"}, {"namespace": "acme", "readers": [1]}],
+)
+def test_an_organization_that_cannot_be_read_is_there_without_members_and_reported(
+    catalog: Catalog, model: ReadModel, content: object
+) -> None:
+    catalog.commit({ACME: {"namespace": "acme", "owners": ["ada"]}})
+    catalog.commit({ACME: content})
+    assert model.organization("acme") is not None
+    assert (model.members("acme"), model.roles("ada")) == ({}, {})
+    assert [fault.path for fault in model.faults()] == [ACME]
+    catalog.commit({ACME: {"namespace": "acme", "owners": ["ada"]}})
+    assert (model.roles("ada"), model.faults()) == ({"acme": Role.OWNER}, [])
+
+
+# -- batches of activity
+
+
+def test_the_newest_batch_that_the_documents_count_comes_with_each_of_them(catalog: Catalog, model: ReadModel) -> None:
+    assert model.batch() == 0
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(repo_starred_count=2)}, message="Count\n\nActivity-Batch: 7")
+    catalog.commit({WEB: document(description="x")}, message="Talk of Activity-Batch: 9")
+    catalog.commit({WEB: document(description="y")}, message="Count\n\nActivity-Batch: 3\nRequest-Id: x")
+    assert model.get("acme", "web").batch == model.batch() == 7
+    assert model.list(None, None, None, (), None, ANYONE, 1, 20).batch == 7
+
+
+def test_a_list_can_be_limited_to_some_repositories(catalog: Catalog, model: ReadModel) -> None:
+    names = ("acme/web", "acme/db", "other/web")
+    catalog.commit({path_of(name): document(name, is_public=name != "acme/db") for name in names})
+    among = [("acme", "db"), ("other", "web"), ("none", "web")]
+    assert listed(model, ANYONE, among=among) == ["other/web"]
+    assert listed(model, MEMBER, among=among) == ["acme/db", "other/web"]
+    assert listed(model, ADMIN, among=[]) == []
 
 
 def test_a_commit_in_a_list_shows_the_first_of_its_many_changes(catalog: Catalog, model: ReadModel) -> None:

@@ -1,105 +1,161 @@
-"""The table of rights: who sees what, who may write where."""
+"""The table of rights: what a role and the scopes of a token allow, together and never one without the other."""
 
 from __future__ import annotations
 
 import pytest
 
+from catalogd import rights
 from catalogd.accounts import ANONYMOUS, Account
+from catalogd.documents import Role
 from catalogd.errors import Forbidden, Unauthenticated
-from catalogd.rights import (
-    Visibility,
-    may_administer,
-    may_read,
-    may_write,
-    require_admin,
-    require_write,
-    visibility,
-)
+from catalogd.rights import BELONG, IDENTIFY, KEEP, MANAGE, OWN, READ, STAR, WRITE, Visibility
+
+NOBODYS = None  # there is no organization of that name
+TEAM = {"olga": Role.OWNER, "will": Role.WRITER, "rita": Role.READER}
 
 
-def account(*scopes: str, namespace: str | None = None, is_admin: bool = False) -> Account:
-    return Account("ann", "ann@example.org", is_admin, frozenset(scopes), namespace)
+def account(name: str, *scopes: str, namespace: str | None = None, is_admin: bool = False) -> Account:
+    return Account(name, f"{name}@example.org", is_admin, frozenset(scopes), namespace)
 
 
-READER, WRITER = account("read"), account("write")
-ADMIN = account("admin", is_admin=True)
-CONFINED = account("read", "write", namespace="team")
-REGISTRY = account("registry", "catalog")
-EVERYBODY = [ANONYMOUS, READER, WRITER, ADMIN, CONFINED, REGISTRY]
+def full(name: str) -> Account:
+    return account(name, "read", "write")
+
+
+def roles_of(user: str) -> dict[str, Role]:
+    """As the read model tells them, of the organizations `team` and `sam`."""
+    return {"team": TEAM[user]} if user in TEAM else {"sam": Role.NONE} if user == "sam" else {}
+
+
+ADMIN = account("ada", "read", "write", "admin", is_admin=True)
+EVERYBODY = [
+    ANONYMOUS, full("stranger"), full("rita"), full("will"), full("olga"), ADMIN, account("rita", "read"),
+    account("olga", "registry", "catalog"), account("ada", "read", is_admin=True),
+    account("olga", "write", namespace="team"), account("olga", "write", namespace="other"), full("sam"), account("x"),
+]  # fmt: skip
+
+
+def allowed(who: Account, right: rights.Right, namespace: str = "team", roles=TEAM) -> bool:
+    try:
+        rights.require(who, right, namespace, roles)
+    except (Forbidden, Unauthenticated):
+        return False
+    return True
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
 def test_everybody_reads_what_is_public(who):
-    assert may_read(who, "other", True)
+    assert rights.may_read(who, "team", True, TEAM)
 
 
-@pytest.mark.parametrize("who", [READER, WRITER, ADMIN])
-def test_scopes_read_write_and_admin_read_everything(who):
-    assert may_read(who, "other", False)
-    assert visibility(who).everything
+@pytest.mark.parametrize(
+    ("name", "reads", "writes", "owns"),
+    [("stranger", 0, 0, 0), ("rita", 1, 0, 0), ("will", 1, 1, 0), ("olga", 1, 1, 1)],
+)
+def test_each_role_has_the_rights_of_those_below(name, reads, writes, owns):
+    who = full(name)
+    assert rights.may_read(who, "team", False, TEAM) == bool(reads)
+    assert [allowed(who, right) for right in (BELONG, WRITE, OWN)] == [bool(reads), bool(writes), bool(owns)]
 
 
-@pytest.mark.parametrize("who", [ANONYMOUS, REGISTRY, account()])
-def test_without_one_of_these_scopes_private_repositories_do_not_exist(who):
-    assert not may_read(who, "ann", False)
-    assert visibility(who) == Visibility(everything=False, namespaces=frozenset())
+def test_an_admin_is_an_owner_everywhere():
+    assert all(allowed(ADMIN, right, namespace, roles) for right in (READ, WRITE, OWN) for namespace, roles in
+               (("team", TEAM), ("none", NOBODYS), ("team", {})))  # fmt: skip
+    assert rights.visibility(ADMIN, roles_of) == Visibility(everything=True)
 
 
-def test_a_confined_token_sees_the_private_repositories_of_its_namespace_only():
-    assert may_read(CONFINED, "team", False)
-    assert not may_read(CONFINED, "team-b", False)
-    assert visibility(CONFINED) == Visibility(everything=False, namespaces=frozenset({"team"}))
+def test_a_users_own_name_is_a_namespace_of_theirs():
+    assert allowed(full("nina"), OWN, "nina", NOBODYS)
+    assert not allowed(full("nina"), WRITE, "olga", NOBODYS)
+    assert rights.visibility(full("nina"), roles_of) == Visibility(False, frozenset({"nina"}))
+
+
+def test_an_organization_of_the_users_name_is_not_theirs_for_that():
+    assert not allowed(full("sam"), WRITE, "sam", {})
+    assert not rights.may_read(full("sam"), "sam", False, {})
+    assert rights.visibility(full("sam"), roles_of) == Visibility(False, frozenset())
+
+
+@pytest.mark.parametrize("scopes", [(), ("registry",), ("catalog",), ("registry", "catalog")])
+def test_without_a_reading_scope_an_owner_sees_only_what_is_public(scopes):
+    who = account("olga", *scopes)
+    assert not rights.may_read(who, "team", False, TEAM)
+    assert rights.visibility(who, roles_of) == Visibility(everything=False)
+
+
+@pytest.mark.parametrize("right", [WRITE, OWN, STAR])
+def test_without_a_writing_scope_an_owner_changes_nothing_and_the_scope_is_named(right):
+    with pytest.raises(Forbidden, match="must have the scope write"):
+        rights.require(account("olga", "read"), right, "team", TEAM)
+
+
+def test_the_scope_admin_gives_nothing_to_who_is_no_admin():
+    with pytest.raises(Forbidden):
+        rights.require_admin(account("olga", "read", "write", "admin"))
+
+
+def test_an_admin_administers_only_with_the_scope_and_unconfined():
+    rights.require_admin(ADMIN)
+    for who in (account("ada", "read", "write", is_admin=True), account("ada", "admin", namespace="t", is_admin=True)):
+        with pytest.raises(Forbidden, match="scope admin"):
+            rights.require_admin(who)
+
+
+def test_a_confined_token_has_the_role_of_its_user_there_and_none_elsewhere():
+    inside, outside = account("olga", "write", namespace="team"), account("olga", "write", namespace="other")
+    assert allowed(inside, OWN)
+    assert rights.visibility(inside, roles_of) == Visibility(False, frozenset({"team"}))
+    assert rights.visibility(outside, roles_of) == Visibility(False, frozenset())
+    with pytest.raises(Forbidden, match="confined to the namespace other"):
+        rights.require(outside, WRITE, "team", TEAM)
+    with pytest.raises(Forbidden, match="confined to the namespace other"):
+        rights.require_star(outside, "team")
+
+
+def test_a_confined_token_of_an_admin_is_good_in_its_namespace_only():
+    robot = account("ada", "write", namespace="team", is_admin=True)
+    assert allowed(robot, OWN)
+    assert not allowed(robot, WRITE, "other", NOBODYS)
+    assert rights.visibility(robot, roles_of) == Visibility(False, frozenset({"team"}))
 
 
 @pytest.mark.parametrize("who", EVERYBODY)
-@pytest.mark.parametrize("namespace", ["team", "other"])
+@pytest.mark.parametrize(("namespace", "roles"), [("team", TEAM), ("other", NOBODYS), ("sam", {}), ("rita", NOBODYS)])
 @pytest.mark.parametrize("is_public", [True, False])
-def test_what_one_may_read_is_what_the_read_model_shows(who, namespace, is_public):
-    seen = visibility(who)
-    shown = is_public or seen.everything or namespace in seen.namespaces
-    assert may_read(who, namespace, is_public) == shown
+def test_what_one_may_read_is_what_the_read_model_shows(who, namespace, roles, is_public):
+    shown = rights.visibility(who, roles_of).covers(namespace, is_public)
+    assert rights.may_read(who, namespace, is_public, roles) == shown
 
 
-@pytest.mark.parametrize("who", [WRITER, ADMIN])
-def test_scopes_write_and_admin_write_to_any_namespace(who):
-    assert may_write(who, "other")
-    require_write(who, "other")
-
-
-@pytest.mark.parametrize("who", [READER, REGISTRY, account()])
-def test_without_one_of_these_scopes_a_write_is_forbidden_and_the_scope_named(who):
-    assert not may_write(who, "ann")
-    with pytest.raises(Forbidden, match="scope write"):
-        require_write(who, "ann")
-
-
-def test_a_confined_token_writes_to_its_namespace_only():
-    require_write(CONFINED, "team")
-    assert not may_write(CONFINED, "other")
-    with pytest.raises(Forbidden, match="confined to the namespace team"):
-        require_write(CONFINED, "other")
-
-
-def test_nobody_who_may_not_read_a_private_repository_may_write_it():
-    for who in EVERYBODY:
-        for namespace in ("team", "other"):
-            assert may_read(who, namespace, False) or not may_write(who, namespace)
+@pytest.mark.parametrize("who", EVERYBODY)
+@pytest.mark.parametrize(("namespace", "roles"), [("team", TEAM), ("other", NOBODYS), ("sam", {})])
+def test_nobody_changes_what_they_may_not_read(who, namespace, roles):
+    for right in (WRITE, OWN):
+        assert rights.may_read(who, namespace, False, roles) or not allowed(who, right, namespace, roles)
 
 
 def test_anonymous_is_asked_for_credentials():
-    assert not may_write(ANONYMOUS, "team")
-    for require in (lambda: require_write(ANONYMOUS, "team"), lambda: require_admin(ANONYMOUS)):
+    for require in (
+        lambda: rights.require(ANONYMOUS, WRITE, "team", TEAM),
+        lambda: rights.require_admin(ANONYMOUS),
+        lambda: rights.require_star(ANONYMOUS, "team"),
+        lambda: rights.require_self(ANONYMOUS, IDENTIFY),
+    ):
         with pytest.raises(Unauthenticated, match="Credentials are needed"):
             require()
 
 
-def test_only_an_admin_administers():
-    require_admin(ADMIN)
-    for who in (READER, WRITER, CONFINED, REGISTRY, account("admin")):
-        assert not may_administer(who)
-        with pytest.raises(Forbidden):
-            require_admin(who)
+def test_a_confined_token_knows_its_user_but_manages_nothing_of_theirs():
+    robot = account("olga", "read", "write", namespace="team")
+    rights.require_self(robot, IDENTIFY)
+    for right in (KEEP, MANAGE):
+        with pytest.raises(Forbidden, match="confined"):
+            rights.require_self(robot, right)
 
 
-def test_a_confined_token_never_administers():
-    assert not may_administer(account("admin", namespace="team", is_admin=True))
+def test_every_right_has_words_of_its_own():
+    assert (
+        len({right.name for right in rights.RIGHTS})
+        == len({right.words for right in rights.RIGHTS})
+        == len(rights.RIGHTS)
+    )

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
 from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.shapes import Caller, IfMatch, Written
-from catalogd.documents import Schemas, canonical, strict
+from catalogd.documents import Role, Schemas, canonical, organizations, strict
 from catalogd.errors import (
     AlreadyExists,
     CatalogdError,
@@ -20,7 +20,7 @@ from catalogd.errors import (
     NotFound,
     PreconditionFailed,
 )  # fmt: skip
-from catalogd.readmodel import Row, fault_in
+from catalogd.readmodel import HistoryEntry, Row, fault_in
 from catalogd.store import Draft, Edit, Outcome, Reading, blob_id, rfc3339
 
 Document = bodies.Document
@@ -56,15 +56,22 @@ class UseCases:
         """The newest document, if the caller may read it. Raises NotFound, Malformed."""
         self._mirror.check()
         row = self._model.get(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
-        if row is None or not rights.may_read(caller.account, namespace, row.document["is_public"]):
+        if row is None or not self._may_read(caller, namespace, row.document["is_public"]):
             raise no_repository(namespace, repo_name)
         return row
+
+    def _may_read(self, caller: Caller, namespace: str, is_public: bool) -> bool:
+        return is_public or self._visibility(caller).covers(namespace, is_public)
+
+    def _visibility(self, caller: Caller) -> rights.Visibility:
+        """What the caller sees, by the organizations of the newest commit."""
+        return rights.visibility(caller.account, self._model.roles)
 
     def _readable_history(self, caller: Caller, namespace: str, repo_name: str) -> tuple[str, int]:
         """(path, the first commit of its history that the caller may see). Raises NotFound."""
         self._mirror.check()
         path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
-        if rights.may_read(caller.account, namespace, False):
+        if self._may_read(caller, namespace, False):
             return path, 0
         floor = self._model.visible_from(path)
         if floor is None:
@@ -75,6 +82,10 @@ class UseCases:
         return self._model.mirrored() or ""
 
     # Writing
+
+    def _require(self, caller: Caller, reading: Reading, right: rights.Right, namespace: str) -> None:
+        """Raises Unauthenticated, Forbidden; decided on the very tree that the commit is made on."""
+        rights.require(caller.account, right, namespace, roles_in(reading, namespace))
 
     def _change(
         self,
@@ -95,7 +106,7 @@ class UseCases:
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:
-            blob, before = self._read_for_write(caller, reading, namespace, repo_name)
+            blob, before = self._read_for_write(caller, reading, rights.WRITE, namespace, repo_name)
             require_match(if_match, blob)
             now = rfc3339(self._clock())
             after = change(before, now)
@@ -110,11 +121,14 @@ class UseCases:
         outcome = self._submit(caller, draft, f"{action} {namespace}/{repo_name}")
         return result.written(outcome)
 
-    def _read_for_write(self, caller: Caller, reading: Reading, namespace: str, repo_name: str) -> tuple[str, Document]:
+    def _read_for_write(
+        self, caller: Caller, reading: Reading, right: rights.Right, namespace: str, repo_name: str
+    ) -> tuple[str, Document]:
         """(blob id, complete document) of one that the caller may change.
 
         Raises NotFound, Unauthenticated, Forbidden.
         """
+        roles = roles_in(reading, namespace)
         found = reading.read(names.document_path(namespace, repo_name))
         if found is None:
             raise no_repository(namespace, repo_name)
@@ -123,13 +137,13 @@ class UseCases:
             is_public = document["is_public"]
         except Conflict:
             # Whether a broken document is public nobody can tell, so it is there only for who sees all of them.
-            if rights.may_read(caller.account, namespace, False):
-                rights.require_write(caller.account, namespace)
+            if rights.may_read(caller.account, namespace, False, roles):
+                rights.require(caller.account, right, namespace, roles)
                 raise
             is_public = False
-        if not rights.may_read(caller.account, namespace, is_public):
+        if not rights.may_read(caller.account, namespace, is_public, roles):
             raise no_repository(namespace, repo_name)
-        rights.require_write(caller.account, namespace)
+        rights.require(caller.account, right, namespace, roles)
         return found[0], document
 
     def _validated(
@@ -139,22 +153,32 @@ class UseCases:
 
         Raises Invalid, BrokenSchema.
         """
+        stored = {key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE}
+        faults = self._schemas_in(reading).check(names.REPOSITORY_KIND, stored, identity=(namespace, repo_name))
+        if faults:
+            raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)
+        return canonical.dumps(canonical.complete(stored) if complete else stored)
+
+    def _schemas_in(self, reading: Reading) -> Schemas:
+        """The schemas in force. Raises BrokenSchema."""
         key = tuple(reading.id_of(names.schema_path(kind)) for kind in names.KINDS)
         schemas = self._schemas.get(key)
         if schemas is None:
             found = {kind: reading.read(names.schema_path(kind)) for kind in names.KINDS}
             schemas = Schemas({kind: there[1] for kind, there in found.items() if there})
             self._schemas = {key: schemas}  # only the newest: a catalog's schemas change seldom
-        stored = {key: value for key, value in document.items() if value is not None or key in bodies.WRITABLE}
-        faults = schemas.check(names.REPOSITORY_KIND, stored, identity=(namespace, repo_name))
-        if faults:
-            raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)
-        return canonical.dumps(canonical.complete(stored) if complete else stored)
+        return schemas
 
-    def _submit(self, caller: Caller, draft: Callable[[Reading], Draft | None], action: str) -> Outcome:
+    def _submit(self, caller: Caller, draft: Callable[[Reading], Draft | None], action: str, **more: str) -> Outcome:
         account = caller.account
-        trailers = {"Catalog-Action": action, "Request-Id": caller.request_id}
+        trailers = {"Catalog-Action": action, "Request-Id": caller.request_id, **more}
         return self._store.submit(Edit(account.name or "anonymous", account.email or "", draft, trailers))
+
+
+def roles_in(reading: Reading, namespace: str) -> Mapping[str, Role] | None:
+    """User -> role in the organization of that name in what is read; None if there is none."""
+    found = reading.read(names.namespace_path(namespace))
+    return None if found is None else organizations.stored_roles(namespace, found[1])
 
 
 def no_repository(namespace: str, repo_name: str) -> NotFound:
@@ -166,12 +190,24 @@ def already_exists(namespace: str, repo_name: str) -> AlreadyExists:
     return AlreadyExists(f"The repository {namespace}/{repo_name} exists already; PUT or PATCH changes it.")
 
 
-def require_match(if_match: IfMatch | None, blob: str | None) -> None:
+def history_row(entry: HistoryEntry) -> dict:
+    """An entry of a history as it is shown. The message of a commit that also touched what is private may name that."""
+    return {
+        "commit": entry.commit,
+        "author": entry.author,
+        "committed_at": entry.committed_at,
+        "message": entry.message if entry.complete else "",
+        "action": entry.action,
+        "fields": entry.fields,
+    }
+
+
+def require_match(if_match: IfMatch | None, blob: str | None, what: str = "repository") -> None:
     """Raises PreconditionFailed unless If-Match allows to replace `blob`."""
     if if_match is None or (if_match == "*" and blob) or (if_match != "*" and blob in if_match):
         return
     now = f"it is at {blob} now" if blob else "there is none"
-    raise PreconditionFailed(f"If-Match names another version of the repository: {now}; read it again.")
+    raise PreconditionFailed(f"If-Match names another version of the {what}: {now}; read it again.")
 
 
 def parse_stored(data: bytes, namespace: str, repo_name: str) -> Document:

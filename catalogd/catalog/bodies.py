@@ -30,7 +30,7 @@ _DEFAULTS = canonical.complete({"namespace": "", "repo_name": ""})
 
 def created(namespace: str, body: object, now: str) -> Document:
     """The document that a POST asks for. Raises Invalid."""
-    fields = _members(body, allowed=(*WRITABLE, "namespace", "repo_name"))
+    fields = members(body, allowed=(*WRITABLE, "namespace", "repo_name"))
     if "repo_name" not in fields:
         raise Invalid("The body has no repo_name.", [Fault("/repo_name", "is required: the repository's name")])
     if fields.get("namespace", namespace) != namespace:
@@ -41,12 +41,12 @@ def created(namespace: str, body: object, now: str) -> Document:
 
 def updated(document: Document, body: object) -> Document:
     """The document after a PUT: each field that is given takes the place of the old one. Raises Invalid."""
-    return document | _members(body, allowed=WRITABLE)
+    return document | members(body, allowed=WRITABLE)
 
 
 def patched(document: Document, body: object) -> Document:
     """The document after a PATCH (RFC 7396): null removes, which for a field with a default brings that back."""
-    fields = _members(body, allowed=WRITABLE)
+    fields = members(body, allowed=WRITABLE)
     if "is_public" in fields and fields["is_public"] is None:
         raise Invalid("is_public cannot be removed.", [Fault("/is_public", "must be true or false")])
     return document | {
@@ -70,7 +70,7 @@ def merge_patch(target: object, patch: object) -> object:
 
 def with_tag(document: Document, tag: str, body: object, now: str) -> Document:
     """The document with a tag set. One that points to the same image already stays as it is. Raises Invalid."""
-    fields = _members(body, allowed=("image_id", "digest", "architectures"))
+    fields = members(body, allowed=("image_id", "digest", "architectures"))
     if "image_id" not in fields:
         raise Invalid("The body has no image_id.", [Fault("/image_id", "is required: 64 hex digits")])
     old = find_tag(document, tag)
@@ -139,7 +139,8 @@ def same_but_for_time(one: Mapping, other: Mapping) -> bool:
     return same({**one, "updated_at": None}, {**other, "updated_at": None})
 
 
-def _members(body: object, allowed: tuple[str, ...]) -> Document:
+def members(body: object, allowed: tuple[str, ...]) -> Document:
+    """The members of a body that is an object of no others than the allowed ones. Raises Invalid."""
     if not isinstance(body, dict):
         raise Invalid("The body must be a JSON object.", [Fault("", "must be an object")])
     refused = [key for key in body if key not in allowed][:_MOST_FAULTS]

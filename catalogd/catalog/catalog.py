@@ -7,9 +7,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
 from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
+from catalogd.catalog.organizations import Organizations
 from catalogd.catalog.repositories import Repositories
 from catalogd.catalog.timeline import Timeline
 from catalogd.catalog.transfer import Transfer
@@ -19,7 +21,7 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 
-class Catalog(Repositories, Timeline, Transfer, Examination):
+class Catalog(Repositories, Timeline, Organizations, Counting, Transfer, Examination):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):

@@ -35,26 +35,28 @@ class Repositories(UseCases):
     def create(self, caller: Caller, namespace: str, body: object) -> Written:
         """Raises Unauthenticated, Forbidden, AlreadyExists, Invalid, and what the store raises."""
         names.check_name(namespace, "namespace")
-        rights.require_write(caller.account, namespace)
+        rights.require_scope(caller.account, rights.WRITE)
         document = bodies.created(namespace, body, rfc3339(self._clock()))
         repo_name = names.check_new_name(document["repo_name"], "/repo_name")
         path = names.document_path(namespace, repo_name)
         result = Result(document, created=True)
 
         def draft(reading: Reading) -> Draft:
+            self._require(caller, reading, rights.WRITE, namespace)
             if reading.id_of(path) is not None:
                 raise already_exists(namespace, repo_name)
             data = self._validated(reading, namespace, repo_name, document)
             result.blob = blob_id(data)
             return Draft(f"Create {namespace}/{repo_name}", {path: data})
 
-        return result.written(self._submit(caller, draft, f"create {namespace}/{repo_name}"))
+        outcome = self._submit(caller, draft, f"create {namespace}/{repo_name}")
+        return result.written(outcome)
 
     def detail(self, caller: Caller, namespace: str, repo_name: str, at: str | None = None) -> Found:
         """A document without its tags. Raises NotFound, Malformed."""
         if at is None:
             row = self._row(caller, namespace, repo_name)
-            return Found(row.document, row.blob, row.commit)
+            return Found(row.document, row.blob, row.commit, row.batch)
         document, blob = self._in_the_past(caller, namespace, repo_name, at)
         del document["tags"]
         return Found(document, blob, self._commit_read())
@@ -66,17 +68,18 @@ class Repositories(UseCases):
             names.check_name(query.namespace, "namespace")
         if query.at is not None:
             return self._list_in_the_past(caller, query)
-        count, documents, commit = self._model.list(
+        count, documents, commit, batch = self._model.list(
             query.namespace,
             query.search,
             query.is_public,
             query.labels,
             query.ordering,
-            rights.visibility(caller.account),
+            self._visibility(caller),
             query.page,
             query.page_size,
+            query.among,
         )
-        return page_of(count, documents, commit or "", query.page)
+        return page_of(count, documents, commit or "", query.page, batch)
 
     def update(
         self,
@@ -108,7 +111,7 @@ class Repositories(UseCases):
         path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
 
         def draft(reading: Reading) -> Draft:
-            blob, _ = self._read_for_write(caller, reading, namespace, repo_name)
+            blob, _ = self._read_for_write(caller, reading, rights.OWN, namespace, repo_name)
             require_match(if_match, blob)
             return Draft(f"Delete {namespace}/{repo_name}", {path: None})
 
@@ -123,7 +126,7 @@ class Repositories(UseCases):
             return TagsFound(document["tags"], blob, self._commit_read())
         self._row(caller, namespace, repo_name)
         found = self._model.tags(namespace, repo_name)
-        if found is None or not rights.may_read(caller.account, namespace, found.is_public):
+        if found is None or not self._may_read(caller, namespace, found.is_public):
             raise no_repository(namespace, repo_name)
         return TagsFound(found.tags, found.blob, found.commit)
 
@@ -193,19 +196,16 @@ class Repositories(UseCases):
 
     def _in_the_past(self, caller: Caller, namespace: str, repo_name: str, at: str) -> tuple[Document, str]:
         """(complete document, blob) at a moment. The caller must be allowed to read that one and the newest."""
-        path, _ = self._readable_history(caller, namespace, repo_name)
+        path, floor = self._readable_history(caller, namespace, repo_name)
         moment = self._moments.position(at)
-        blob = self._model.state_at(moment.seq, path)
+        blob = self._model.state_at(moment.seq, path) if moment.seq >= floor else None
         if blob is None:
             raise NotFound(f"There was no repository {namespace}/{repo_name} at {at}.")
-        document = self._moments.document(namespace, repo_name, blob)
-        if not rights.may_read(caller.account, namespace, document["is_public"]):
-            raise NotFound(f"There was no repository {namespace}/{repo_name} at {at}.")
-        return document, blob
+        return self._moments.document(namespace, repo_name, blob), blob
 
     def _list_in_the_past(self, caller: Caller, query: ListQuery) -> Page:
         moment = self._moments.position(query.at or "")
-        visibility = rights.visibility(caller.account)
+        visibility = self._visibility(caller)
         plain = not (query.search or query.labels) and query.is_public is None
         if plain and query.ordering in (None, "repo_name"):
             count, rows, _ = self._model.paths_at(moment.seq, query.namespace, visibility, query.page, query.page_size)
@@ -231,11 +231,11 @@ class Repositories(UseCases):
         return documents
 
 
-def page_of(count: int, results: list, commit: str, page: int) -> Page:
+def page_of(count: int, results: list, commit: str, page: int, batch: int | None = None) -> Page:
     """Raises NotFound past the last page; the first one is there even if it is empty."""
     if page > 1 and not results:
         raise NotFound(f"There is no page {page}: the list has {count} entries.")
-    return Page(count, results, commit)
+    return Page(count, results, commit, batch)
 
 
 def _changed(before: Document, after: Document) -> str:

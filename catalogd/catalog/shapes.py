@@ -20,7 +20,10 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class ListQuery:
-    """A list of repositories. `ordering` is one of ORDERINGS, with "-" in front to turn it round."""
+    """A list of repositories. `ordering` is one of ORDERINGS, with "-" in front to turn it round.
+
+    `among` are the (namespace, repo_name) to which it is limited, if it is.
+    """
 
     namespace: str | None = None
     search: str | None = None
@@ -30,6 +33,7 @@ class ListQuery:
     at: str | None = None
     page: int = 1
     page_size: int = 20
+    among: tuple[tuple[str, str], ...] | None = None
 
 
 ORDERINGS = ("repo_name", "created_at", "updated_at", "pushed_at", "download", "repo_starred_count")
@@ -37,11 +41,15 @@ ORDERINGS = ("repo_name", "created_at", "updated_at", "pushed_at", "download", "
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A document without its tags; its blob's id; the commit that was read."""
+    """A document without its tags; its blob's id; the commit that was read.
+
+    `batch` is the newest batch of activity that the document counts; None for one of the past, where that is no matter.
+    """
 
     document: dict
     blob: str
     commit: str
+    batch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +85,26 @@ class TagWritten:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page of a list, and how many there are in all."""
+    """One page of a list, and how many there are in all; `batch` as in Found."""
 
     count: int
     results: list
     commit: str
+    batch: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class OrganizationFound:
+    """An organization as the caller may see it: a document without its members, unless he may see those.
+
+    `role` is the caller's, in words; None if he has none.
+    """
+
+    document: dict
+    role: str | None
+    blob: str
+    commit: str
+
+    @property
+    def shows_members(self) -> bool:
+        return "owners" in self.document

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
-from catalogd.catalog.base import Document, Result, UseCases, no_repository, parse_stored, require_match
+from catalogd.catalog.base import Document, Result, UseCases, history_row, no_repository, parse_stored, require_match
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.repositories import page_of
 from catalogd.catalog.shapes import Caller, IfMatch, Page, Written
@@ -38,23 +38,10 @@ class Timeline(UseCases):
     def history(self, caller: Caller, namespace: str, repo_name: str, page: int = 1, page_size: int = 20) -> Page:
         """The commits that changed a repository, newest first; also of a deleted one. Raises NotFound."""
         path, floor = self._readable_history(caller, namespace, repo_name)
-        count, entries, commit = self._model.history(path, floor, page, page_size)
+        count, entries, commit = self._model.history(path, floor, self._visibility(caller), page, page_size)
         if not count:
             raise no_repository(namespace, repo_name)
-        sees_all = rights.visibility(caller.account).everything
-        results = [
-            {
-                "commit": entry.commit,
-                "author": entry.author,
-                "committed_at": entry.committed_at,
-                # The message of a commit that also touched what is private may name that.
-                "message": entry.message if entry.complete or sees_all else "",
-                "action": entry.action,
-                "fields": entry.fields,
-            }
-            for entry in entries
-        ]
-        return page_of(count, results, commit or "", page)
+        return page_of(count, [history_row(entry) for entry in entries], commit or "", page)
 
     def diff(
         self, caller: Caller, namespace: str, repo_name: str, from_: str | None, to: str | None
@@ -103,8 +90,8 @@ class Timeline(UseCases):
         Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid.
         """
         path, floor = self._readable_history(caller, namespace, repo_name)
-        rights.require_write(caller.account, namespace)
-        if not self._model.history(path, floor, 1, 1)[0]:
+        rights.require_scope(caller.account, rights.OWN)
+        if self._newest_change(path, floor) is None:
             raise no_repository(namespace, repo_name)
         moment = self._named(commit)
         old_blob = self._model.state_at(moment.seq, path) if moment.seq >= floor else None
@@ -118,6 +105,7 @@ class Timeline(UseCases):
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:
+            self._require(caller, reading, rights.OWN, namespace)
             found = reading.read(path)
             require_match(if_match, found[0] if found else None)
             current = _parsed_or_none(found, namespace, repo_name)
@@ -132,12 +120,13 @@ class Timeline(UseCases):
             verb = "Roll back {} to {}" if found else "Restore {} from {}"
             return Draft(verb.format(f"{namespace}/{repo_name}", short(moment.id)), {path: data})
 
-        return result.written(self._submit(caller, draft, f"rollback {namespace}/{repo_name} {moment.id}"))
+        outcome = self._submit(caller, draft, f"rollback {namespace}/{repo_name} {moment.id}")
+        return result.written(outcome)
 
     def commits(self, caller: Caller, page: int = 1, page_size: int = 20) -> Page:
         """The commits of main that touch anything the caller may see, newest first."""
         self._mirror.check()
-        visibility = rights.visibility(caller.account)
+        visibility = self._visibility(caller)
         count, entries, commit = self._model.commits(visibility, page, page_size)
         results = [{**_head(entry), "changes": [_touched(c) for c in entry.changes]} for entry in entries]
         return page_of(count, results, commit or "", page)
@@ -155,16 +144,19 @@ class Timeline(UseCases):
         """
         self._mirror.check()
         moment = self._model.resolve(commit)
-        entry = self._model.commit(moment.seq, rights.visibility(caller.account))
+        entry = self._model.commit(moment.seq, self._visibility(caller))
         if entry is None:
             raise NotFound(f"There is no commit {commit}.")
         changes = self._changes_to_revert(caller, moment, entry)
+        namespaces = sorted({parsed[0] for change in changes if (parsed := names.parse_document_path(change.path))})
         subject = entry.message.splitlines()[0] if entry.message.strip() else short(moment.id)
 
         def draft(reading: Reading) -> Draft:
             now = rfc3339(self._clock())
             files: dict[str, bytes | None] = {}
             faults: list[Fault] = []
+            for namespace in namespaces:
+                self._require(caller, reading, rights.OWN, namespace)
             for change in changes:
                 self._revert_change(reading, change, now, files, faults)
             if faults:
@@ -193,7 +185,7 @@ class Timeline(UseCases):
                 "from the Catalog-Commit of its first page."
             ) from None
         newest = self._model.resolve(self._commit_read())
-        visibility = rights.visibility(caller.account)
+        visibility = self._visibility(caller)
         results = []
         for change in self._model.net_changes(start.seq, newest.seq):
             found = self._change_seen(visibility, change)
@@ -207,10 +199,9 @@ class Timeline(UseCases):
         self, caller: Caller, namespace: str, repo_name: str, from_: str | None, to: str | None
     ) -> tuple[str, _Version, _Version]:
         path, floor = self._readable_history(caller, namespace, repo_name)
-        _, entries, _ = self._model.history(path, floor, 1, 1)
-        if not entries:
+        newest = self._newest_change(path, floor)
+        if newest is None:
             raise no_repository(namespace, repo_name)
-        newest = entries[0].seq
         end = self._moments.position(to, "to").seq if to else newest
         start = self._moments.position(from_, "from").seq if from_ else min(newest, end) - 1
         return (
@@ -218,6 +209,11 @@ class Timeline(UseCases):
             self._version(namespace, repo_name, start, floor),
             self._version(namespace, repo_name, end, floor),
         )
+
+    def _newest_change(self, path: str, floor: int) -> int | None:
+        """The last commit that changed a file since the commit `floor`, by its place; None if there is none."""
+        entries = self._model.history(path, floor, rights.Visibility(everything=True), 1, 1).rows
+        return entries[0].seq if entries else None
 
     def _version(self, namespace: str, repo_name: str, seq: int, floor: int) -> _Version:
         blob = self._model.state_at(seq, names.document_path(namespace, repo_name)) if seq >= floor else None
@@ -236,7 +232,7 @@ class Timeline(UseCases):
     # Commits
 
     def _commit_at(self, caller: Caller, moment: Position, page: int, page_size: int) -> dict:
-        visibility = rights.visibility(caller.account)
+        visibility = self._visibility(caller)
         entry = self._model.commit(moment.seq, visibility)
         if entry is None:
             raise NotFound(f"There is no commit {moment.id}.")
@@ -261,14 +257,14 @@ class Timeline(UseCases):
         return [{"pointer": c.pointer, "before": c.before, "after": c.after} for c in diff(before, after)]
 
     def _changes_to_revert(self, caller: Caller, moment: Position, entry: CommitEntry) -> list[Change]:
-        """All changes of a commit, if the caller may undo every one of them. Raises Unauthenticated, Forbidden."""
-        visibility = rights.visibility(caller.account)
-        _, changes, _ = self._model.changes_of(moment.seq, visibility, 1, _ALL)
-        for change in changes:
-            if change.namespace is not None and change.repo_name is not None:
-                rights.require_write(caller.account, change.namespace)
-            else:
-                rights.require_admin(caller.account)
+        """All changes of a commit, if the caller sees every one of them. Raises Unauthenticated, Forbidden.
+
+        Whether he may undo those of repositories is decided when they are read; all else is an admin's.
+        """
+        rights.require_scope(caller.account, rights.OWN)
+        _, changes, _ = self._model.changes_of(moment.seq, self._visibility(caller), 1, _ALL)
+        if any(change.repo_name is None for change in changes):
+            rights.require_admin(caller.account)
         if not entry.complete:
             raise Forbidden("The commit also changed what you may not change, so you cannot undo it.")
         return [Change(change.path, change.old, change.new) for change in changes]

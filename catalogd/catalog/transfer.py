@@ -43,7 +43,7 @@ class Transfer(UseCases):
         or a list of strings. `progress` is called with the number of each line done. Raises Invalid naming every bad
         line (`Fault.pointer` is "line N"), Unauthenticated, Forbidden, and what the store raises.
         """
-        rows = self._rows(caller, lines)
+        rows = self._rows(lines)
         result = Imported()
 
         def draft(reading: Reading) -> Draft | None:
@@ -53,7 +53,7 @@ class Transfer(UseCases):
             faults: list[Fault] = []
             for number, row in rows:
                 try:
-                    self._stage(reading, row, files, result)
+                    self._stage(caller, reading, row, files, result)
                 except CatalogdError as error:
                     faults += _on_line(number, error)
                 progress(number)
@@ -66,16 +66,21 @@ class Transfer(UseCases):
         assert outcome.changed == bool(result.created or result.updated)
         return result
 
-    def export_lines(self) -> Iterator[bytes]:
-        """Every document of the newest commit as a line of JSON, sorted by namespace and name."""
-        snapshot = self._store.snapshot()
-        for namespace in snapshot.names("data"):
-            for file in snapshot.names(f"data/{namespace}"):
-                found = snapshot.read(f"data/{namespace}/{file}")
-                if found is not None and names.parse_document_path(f"data/{namespace}/{file}"):
-                    yield canonical.one_line(strict.loads(found[1], what=f"data/{namespace}/{file}")).encode()
+    def export_lines(self, *, only_public: bool = False) -> Iterator[bytes]:
+        """Every document of the newest commit as a line of JSON, sorted by namespace and name.
 
-    def _rows(self, caller: Caller, lines: Iterable[bytes]) -> list[tuple[int, Document]]:
+        With `only_public` those that anybody may see; a broken one is nobody's to see.
+        """
+        snapshot = self._store.snapshot()
+        for path in snapshot.walk("data"):
+            parsed, found = names.parse_document_path(path), snapshot.read(path)
+            if parsed is None or found is None:
+                continue
+            if only_public and not _is_public(*parsed, found[1]):
+                continue
+            yield canonical.one_line(strict.loads(found[1], what=path)).encode()
+
+    def _rows(self, lines: Iterable[bytes]) -> list[tuple[int, Document]]:
         """The lines as (number, document), every bad one named at once. Raises Invalid."""
         rows: list[tuple[int, Document]] = []
         faults: list[Fault] = []
@@ -85,7 +90,6 @@ class Transfer(UseCases):
                 continue
             try:
                 row = _row(line)
-                rights.require_write(caller.account, row["namespace"])
             except CatalogdError as error:
                 faults += _on_line(number, error)
                 continue
@@ -97,8 +101,11 @@ class Transfer(UseCases):
             raise Invalid(_told(faults), faults[:_MOST_FAULTS])
         return rows
 
-    def _stage(self, reading: Reading, row: Document, files: dict[str, bytes | None], result: Imported) -> None:
+    def _stage(
+        self, caller: Caller, reading: Reading, row: Document, files: dict[str, bytes | None], result: Imported
+    ) -> None:
         namespace, repo_name = row["namespace"], row["repo_name"]
+        self._require(caller, reading, rights.WRITE, namespace)
         path = names.document_path(namespace, repo_name)
         found = reading.read(path)
         before = parse_stored(found[1], namespace, repo_name) if found else None
@@ -116,6 +123,13 @@ class Transfer(UseCases):
         (result.updated if found else result.created).append(f"{namespace}/{repo_name}")
         for key in labels:
             result.labels[key] = result.labels.get(key, 0) + 1
+
+
+def _is_public(namespace: str, repo_name: str, data: bytes) -> bool:
+    try:
+        return parse_stored(data, namespace, repo_name)["is_public"]
+    except Conflict:
+        return False
 
 
 def _row(line: bytes) -> Document:

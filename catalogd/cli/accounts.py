@@ -12,23 +12,10 @@ from pathlib import Path
 import click
 
 from catalogd.accounts import DEFAULT_SCOPES, SCOPES, Accounts
-from catalogd.cli.common import load_settings, with_settings
+from catalogd.cli.common import hand, load_settings, open_people, open_state, with_settings
 from catalogd.cli.terminal import Commands, echo
-from catalogd.errors import NotACatalog
-from catalogd.settings import Settings
-from catalogd.state import State
 
 _UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-
-
-def open_state(settings: Settings) -> State:
-    """The state of a catalog: the database of the settings, else the SQLite file beside the read model."""
-    if settings.state_url:
-        return State(settings.state_url)
-    private = settings.catalog / ".git" / "catalogd"
-    if not private.is_dir():
-        raise NotACatalog(f"{settings.catalog} is no catalog; `catalogd init` or `catalogd serve` makes one.")
-    return State(private / "state.db")
 
 
 @contextmanager
@@ -48,20 +35,22 @@ def user() -> None:
 @click.option("--admin", is_flag=True, help="May do everything.")
 @click.option("--email", help="For the author line of their commits.")
 @click.option("--password-stdin", is_flag=True, help="Read a password, one line, from standard input.")
+@click.option("--take-over", is_flag=True, help="Also where the namespace has repositories: they become this user's.")
 @with_settings
 def user_add(
-    name: str, admin: bool, email: str | None, password_stdin: bool, catalog: str | None, config: Path | None
+    name: str,
+    admin: bool,
+    email: str | None,
+    password_stdin: bool,
+    take_over: bool,
+    catalog: str | None,
+    config: Path | None,
 ) -> None:
-    """Make a user."""
-    with _accounts(catalog, config) as accounts:
+    """Make a user. The namespace of that name becomes theirs."""
+    with open_people(catalog, config) as (people, opened, _):
         password = _password_from_stdin() if password_stdin else None
-        accounts.add_user(name, email=email, is_admin=admin)
-        if password is not None:
-            try:
-                accounts.set_password(name, password)
-            except BaseException:
-                accounts.remove_user(name)
-                raise
+        account = hand(opened).account
+        people.add_user(account, name, email=email, is_admin=admin, password=password, take_over=take_over)
 
 
 @user.command("password")
@@ -84,7 +73,8 @@ def user_list(catalog: str | None, config: Path | None) -> None:
     """All users."""
     with _accounts(catalog, config) as accounts:
         for info in accounts.list_users():
-            marks = [mark for mark, given in (("admin", info.is_admin), ("password", info.has_password)) if given]
+            given = {"admin": info.is_admin, "password": info.has_password, "not active": not info.is_active}
+            marks = [mark for mark, is_so in given.items() if is_so]
             echo(f"{info.name:24}  {info.email:40}  {', '.join(marks)}".rstrip())
 
 
@@ -92,9 +82,27 @@ def user_list(catalog: str | None, config: Path | None) -> None:
 @click.argument("name")
 @with_settings
 def user_remove(name: str, catalog: str | None, config: Path | None) -> None:
-    """Remove a user and all their tokens. Their commits stay."""
+    """Remove a user with all tokens and stars, and from all organizations. Their commits and repositories stay."""
+    with open_people(catalog, config) as (people, opened, _):
+        people.remove_user(hand(opened), name, keep_admin=False)
+
+
+@user.command("change")
+@click.argument("name")
+@click.option("--email", help="For the author line of their commits; empty for none.")
+@click.option("--admin/--no-admin", default=None, help="May do everything, or not.")
+@click.option("--active/--inactive", default=None, help="Whether their credentials are good for anything.")
+@with_settings
+def user_change(
+    name: str, email: str | None, admin: bool | None, active: bool | None, catalog: str | None, config: Path | None
+) -> None:
+    """Change what a user is."""
+    wanted = {"email": email, "is_admin": admin, "is_active": active}
+    changes = {key: value or (None if key == "email" else value) for key, value in wanted.items() if value is not None}
+    if not changes:
+        raise click.UsageError("Say what to change: --email, --admin or --no-admin, --active or --inactive.")
     with _accounts(catalog, config) as accounts:
-        accounts.remove_user(name)
+        accounts.change_user(name, keep_admin=False, **changes)
 
 
 @click.group(cls=Commands)

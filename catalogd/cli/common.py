@@ -13,9 +13,12 @@ from pathlib import Path
 import click
 
 from catalogd import settings as settings_module
-from catalogd.accounts import SCOPES, Account
+from catalogd.accounts import SCOPES, Account, Accounts
 from catalogd.catalog import Caller, Catalog
+from catalogd.errors import NotACatalog
+from catalogd.people import People
 from catalogd.settings import Settings
+from catalogd.state import State
 from catalogd.store import GitFailed
 
 catalog_option = click.option(
@@ -55,6 +58,25 @@ def open_catalog(catalog: str | None, config: Path | None) -> Iterator[Catalog]:
         yield opened
     finally:
         opened.close()
+
+
+def open_state(settings: Settings) -> State:
+    """The state of a catalog: the database of the settings, else the SQLite file beside the read model."""
+    if settings.state_url:
+        return State(settings.state_url)
+    private = settings.catalog / ".git" / "catalogd"
+    if not private.is_dir():
+        raise NotACatalog(f"{settings.catalog} is no catalog; `catalogd init` or `catalogd serve` makes one.")
+    return State(private / "state.db")
+
+
+@contextmanager
+def open_people(catalog: str | None, config: Path | None) -> Iterator[tuple[People, Catalog, Accounts]]:
+    """Users and organizations, for commands that work on either or both."""
+    settings = load_settings({"catalog": catalog}, config)
+    with open_state(settings) as state, open_catalog(catalog, config) as opened:
+        accounts = Accounts(state, email_domain=settings.email_domain)
+        yield People(opened, accounts), opened, accounts
 
 
 def hand(catalog: Catalog) -> Caller:

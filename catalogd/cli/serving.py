@@ -9,9 +9,9 @@ from pathlib import Path
 import click
 
 from catalogd.accounts import Accounts
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
-from catalogd.cli.accounts import open_state
-from catalogd.cli.common import hand, load_settings, with_settings
+from catalogd.cli.common import hand, load_settings, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import NotACatalog
@@ -60,14 +60,15 @@ def serve(
     try:
         opened.store.hold_server_lock()
         with open_state(settings) as state:
-            _serve(opened, Accounts(state, email_domain=settings.email_domain), settings)
+            accounts = Accounts(state, email_domain=settings.email_domain)
+            _serve(opened, accounts, Activity(opened, state), settings)
     finally:
         opened.close()
 
 
-def _serve(catalog: Catalog, accounts: Accounts, settings: Settings) -> None:
-    server = Server(make_app(catalog, accounts, settings, Metrics(catalog.health)), settings)
-    upkeep = Upkeep(catalog, settings)
+def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
+    server = Server(make_app(catalog, accounts, activity, settings, Metrics(catalog.health)), settings)
+    upkeep = Upkeep(catalog, activity, settings)
     upkeep.start()
     try:
         _greet(f"http://{server.address}", accounts.ensure_admin(), settings)

@@ -18,8 +18,7 @@ from typing import BinaryIO
 import click
 
 import catalogd
-from catalogd.cli.accounts import open_state
-from catalogd.cli.common import hand, load_settings, open_catalog, with_settings
+from catalogd.cli.common import hand, load_settings, open_catalog, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.errors import Malformed
 from catalogd.store import rfc3339, short
@@ -54,17 +53,18 @@ def import_(file: Path, catalog: str | None, config: Path | None) -> None:
 
 @click.command()
 @click.argument("file", default="-", type=click.Path(dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--public", is_flag=True, help="Only what everybody may see.")
 @with_settings
-def export(file: Path, catalog: str | None, config: Path | None) -> None:
+def export(file: Path, public: bool, catalog: str | None, config: Path | None) -> None:
     """Write every document as a line of JSON to FILE (.gz compresses) or standard output; import reads it."""
     with open_catalog(catalog, config) as opened:
         if str(file) == "-":
-            _write(opened.export_lines(), sys.stdout.buffer)
+            _write(opened.export_lines(only_public=public), sys.stdout.buffer)
             return
         whole = file.with_name(f".{file.name}.{os.getpid()}")  # an export that fails leaves the earlier one
         try:
             with gzip.open(whole, "wb") if file.suffix == ".gz" else whole.open("wb") as out:
-                _write(opened.export_lines(), out)
+                _write(opened.export_lines(only_public=public), out)
             whole.replace(file)
         finally:
             whole.unlink(missing_ok=True)

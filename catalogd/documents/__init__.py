@@ -3,6 +3,7 @@
 from catalogd.documents.canonical import complete, dumps, sorted_tags
 from catalogd.documents.fields import ABSENT, Absence, FieldChange, diff, flatten, same, unflatten
 from catalogd.documents.merge import Conflict, Merged, merge
+from catalogd.documents.organizations import Role
 from catalogd.documents.positions import escape, line_of, lines, unescape
 from catalogd.documents.schema import Schemas, builtin_schema, describe, openapi_schema
 from catalogd.documents.strict import loads
@@ -13,6 +14,7 @@ __all__ = [
     "Conflict",
     "FieldChange",
     "Merged",
+    "Role",
     "Schemas",
     "builtin_schema",
     "complete",

@@ -7,28 +7,32 @@ from __future__ import annotations
 
 from catalogd.readmodel.documents import ORDERINGS
 from catalogd.readmodel.model import ReadModel
-from catalogd.readmodel.projection import fault_in
+from catalogd.readmodel.projection import BATCH_TRAILER, fault_in
 from catalogd.readmodel.shapes import (
     Blame,
     CommitEntry,
     HistoryEntry,
     NetChange,
+    OrganizationRow,
     PathFault,
     Position,
     Row,
     Rows,
     SeenChange,
     Stats,
+    Summaries,
     Tags,
 )
 from catalogd.readmodel.writer import Writer
 
 __all__ = [
+    "BATCH_TRAILER",
     "ORDERINGS",
     "Blame",
     "CommitEntry",
     "HistoryEntry",
     "NetChange",
+    "OrganizationRow",
     "PathFault",
     "Position",
     "ReadModel",
@@ -36,6 +40,7 @@ __all__ = [
     "Rows",
     "SeenChange",
     "Stats",
+    "Summaries",
     "Tags",
     "Writer",
     "fault_in",

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from catalogd.readmodel import schema, search
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.paging import window
-from catalogd.readmodel.shapes import PathFault, Row, Rows, Tags, Visibility
+from catalogd.readmodel.shapes import PathFault, Row, Summaries, Tags, Visibility
 
 # What a list can be ordered by; "-" in front turns the whole order round.
 ORDERINGS = ("repo_name", *schema.TIMES, *schema.COUNTERS)
@@ -29,10 +28,10 @@ class DocumentQueries:
         """A document without its tags, whoever asks: the caller looks at its `is_public`."""
         with self._connections.reader() as connection:
             row = connection.execute(
-                "SELECT summary, blob, commit_id FROM document, meta WHERE namespace = ? AND repo_name = ?",
+                "SELECT summary, blob, commit_id, batch FROM document, meta WHERE namespace = ? AND repo_name = ?",
                 (namespace, repo_name),
             ).fetchone()
-        return None if row is None else Row(json.loads(row[0]), row[1], row[2])
+        return None if row is None else Row(json.loads(row[0]), *row[1:])
 
     def tags(self, namespace: str, repo_name: str) -> Tags | None:
         """The tags of a document, whoever asks: the caller looks at `is_public`."""
@@ -55,23 +54,30 @@ class DocumentQueries:
         visibility: Visibility,
         page: int,
         page_size: int,
-    ) -> Rows[dict[str, Any]]:
+        among: Sequence[tuple[str, str]] | None = None,
+    ) -> Summaries:
         """A page (from 1) of the documents that pass all filters, without their tags; a page past the end is empty.
 
+        `among` are the (namespace, repo_name) to which the list is limited; None does not limit it.
         A label without a value asks for its key alone. `ordering` is one of ORDERINGS, "-" in front turns it round;
         without one, a search is ordered by relevance and all else by name. What has no such time comes last either way.
         """
-        query = ListQuery(namespace, search, is_public, labels, visibility)
+        query = ListQuery(namespace, search, is_public, labels, visibility, among)
         limit, offset = window(page, page_size)
         with self._connections.snapshot() as connection:
-            commit = connection.execute("SELECT commit_id FROM meta").fetchone()[0]
+            commit, batch = connection.execute("SELECT commit_id, batch FROM meta").fetchone()
             count = connection.execute(query.count(), query.parameters).fetchone()[0]
             ids = connection.execute(query.page(ordering), {**query.parameters, "limit": limit, "offset": offset})
             summaries = [
                 connection.execute("SELECT summary FROM document WHERE id = ?", found).fetchone()[0]
                 for found in ids.fetchall()
             ]
-        return Rows(count, [json.loads(summary) for summary in summaries], commit)
+        return Summaries(count, [json.loads(summary) for summary in summaries], commit, batch)
+
+    def batch(self) -> int:
+        """The newest batch of activity that the documents count; 0 if none."""
+        with self._connections.reader() as connection:
+            return connection.execute("SELECT batch FROM meta").fetchone()[0]
 
     def blobs(self) -> Iterator[tuple[tuple[str, str], str]]:
         """((namespace, repo_name), blob) of every document."""
@@ -96,11 +102,17 @@ class ListQuery:
         is_public: bool | None,
         labels: Sequence[tuple[str, str | None]],
         visibility: Visibility,
+        among: Sequence[tuple[str, str]] | None,
     ):
         self.parameters: dict[str, object] = {}
         self._conditions: list[str] = []
         self._source = "document"
         self._match(text)
+        if among is not None:
+            self._where(
+                "(namespace, document.repo_name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:among))",
+                among=json.dumps(among),
+            )
         if namespace is not None:
             self._where("namespace = :namespace", namespace=namespace)
         if is_public is not None:

@@ -31,18 +31,28 @@ _PREFIX = re.compile(r"[0-9a-fA-F]{7,64}")
 # Stands for a visible_from that has not come yet.
 _NEVER = 2**62
 
-# What the caller may see of the changes: all, or what has been public since, or all of some namespaces' documents.
-_READABLE = """(
-    :everything OR file.repo_name IS NOT NULL AND file.namespace IN (SELECT value FROM json_each(:namespaces))
-)"""
+# What the caller may see of the changes: all, or what has been public since, or all of some namespaces: of their
+# documents and of the organization itself.
+_READABLE = "(:everything OR file.namespace IN (SELECT value FROM json_each(:namespaces)))"
 _SEEN = f"(change.seq >= file.visible_from OR {_READABLE})"
+
+# Of commits with more changes than these nobody looks whether a caller may see them all: only whether they are public.
+_MOST_LOOKED_AT = 1000
+
+# Whether the caller may see all that a commit changed, and so its message, which may name it. `mine` is a change.
+_COMPLETE = f"""(
+    :everything OR commit_.changes = commit_.public_changes
+    OR commit_.changes <= {_MOST_LOOKED_AT} AND commit_.changes = (
+        SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = mine.seq AND {_SEEN}
+    )
+)"""
 
 # Commits of which the public sees nothing, for the changes that some namespaces' readers see.
 _PRIVATE_COMMITS = """
     SELECT DISTINCT commit_.seq FROM file
     JOIN change ON change.file = file.id AND change.seq < coalesce(file.visible_from, :never)
     JOIN commit_ ON commit_.seq = change.seq AND commit_.public_changes = 0
-    WHERE file.namespace IN (SELECT value FROM json_each(:namespaces)) AND file.repo_name IS NOT NULL
+    WHERE file.namespace IN (SELECT value FROM json_each(:namespaces))
 """
 _PUBLIC_COMMITS = "SELECT seq FROM commit_ WHERE public_changes > 0"
 _ALL_COMMITS = "SELECT seq FROM commit_ WHERE changes > 0"
@@ -58,7 +68,7 @@ _AS_THEN = """
         SELECT id FROM change WHERE file = file.id AND seq <= :seq ORDER BY seq DESC LIMIT 1
     )
     WHERE {within} repo_name IS NOT NULL AND first_seq <= :seq AND last_seq > :seq AND change.new IS NOT NULL
-    AND (change.is_public AND visible_from IS NOT NULL OR {readable})
+    AND (visible_from <= :seq OR {readable})
 """
 
 
@@ -67,23 +77,27 @@ class HistoryQueries:
 
     _connections: Connections
 
-    def history(self, path: str, floor_seq: int, page: int, page_size: int) -> Rows[HistoryEntry]:
+    def history(
+        self, path: str, floor_seq: int, visibility: Visibility, page: int, page_size: int
+    ) -> Rows[HistoryEntry]:
         """A page of the changes of a file since the commit `floor_seq`, newest first.
 
         Where the file was there before the floor, the change at the floor counts as its creation: give 0 for all of the
-        history, or visible_from() for what the public may know.
+        history, or visible_from() for what the public may know. `visibility` decides only what is `complete`.
         """
         limit, offset = window(page, page_size)
         with self._connections.snapshot() as connection:
             commit, file = _mirrored(connection), _file_id(connection, path)
+            parameters = {**_parameters(visibility), "file": file, "floor": floor_seq, "limit": limit, "offset": offset}
             (count,) = connection.execute(
-                "SELECT count(*) FROM change WHERE file = ? AND seq >= ?", (file, floor_seq)
+                "SELECT count(*) FROM change WHERE file = :file AND seq >= :floor", parameters
             ).fetchone()
             rows = connection.execute(
-                "SELECT seq, commit_.id, author, email, committed_at, message, action, fields, old, new,"
-                " commit_.changes = commit_.public_changes"
-                " FROM change JOIN commit_ USING (seq) WHERE file = ? AND seq >= ? ORDER BY seq DESC LIMIT ? OFFSET ?",
-                (file, floor_seq, limit, offset),
+                "SELECT mine.seq, commit_.id, author, email, committed_at, message, action, fields, old, new,"
+                f" {_COMPLETE}"
+                " FROM change AS mine JOIN commit_ ON commit_.seq = mine.seq"
+                " WHERE mine.file = :file AND mine.seq >= :floor ORDER BY mine.seq DESC LIMIT :limit OFFSET :offset",
+                parameters,
             ).fetchall()
         return Rows(count, [_history_entry(row, floor_seq) for row in rows], commit)
 

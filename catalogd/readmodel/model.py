@@ -9,11 +9,12 @@ from pathlib import Path
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.documents import DocumentQueries
 from catalogd.readmodel.history import HistoryQueries
+from catalogd.readmodel.organizations import OrganizationQueries
 from catalogd.readmodel.projection import ParsedBlobs
 from catalogd.readmodel.writer import Writer
 
 
-class ReadModel(DocumentQueries, HistoryQueries):
+class ReadModel(DocumentQueries, HistoryQueries, OrganizationQueries):
     """The SQLite file at `path`, created where there is none; for any number of threads and processes.
 
     Calls raise Unavailable while the file cannot be used. One that is damaged or of another format is deleted and

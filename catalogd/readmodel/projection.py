@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -17,6 +18,11 @@ Document = dict[str, Any]
 # Bounds of the parsed versions that are kept: enough for chains of edits that take turns, little enough to forget.
 CACHE_ENTRIES = 256
 CACHE_BYTES = 2 << 20
+
+
+# Of the trailer that the commit of a batch of activity has; 18 digits fit into SQLite's integers.
+BATCH_TRAILER = "Activity-Batch"
+_BATCH = re.compile(rf"^{BATCH_TRAILER}: ([1-9][0-9]{{0,17}})$", re.MULTILINE)
 
 
 class Unprojectable(Exception):
@@ -67,6 +73,12 @@ class ParsedBlobs:
         while len(self._kept) > 2 and (self._bytes > CACHE_BYTES or len(self._kept) > CACHE_ENTRIES):
             _, (_, size) = self._kept.popitem(last=False)
             self._bytes -= size
+
+
+def batch_of(message: str) -> int:
+    """The number of the batch of activity that a commit has counted into its documents; 0 for other commits."""
+    found = _BATCH.search(message)
+    return int(found[1]) if found else 0
 
 
 def parse(data: bytes) -> Parsed:

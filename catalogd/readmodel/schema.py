@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 # A file with another number is deleted and filled anew. Raise it with every change of the tables or of what is in them.
-FORMAT = 1
+FORMAT = 2
 
 # Tells the file from SQLite databases of other programs: "ctlg".
 APPLICATION = 0x63746C67
@@ -19,9 +19,10 @@ RANK = "bm25(10.0, 4.0, 1.0)"
 
 _TABLES = f"""
 CREATE TABLE meta (
-    commit_id TEXT                          -- the commit that the documents are of
+    commit_id TEXT,                         -- the commit that the documents are of
+    batch     INTEGER NOT NULL              -- the newest batch of activity that the documents count; 0: none
 ) STRICT;
-INSERT INTO meta VALUES (NULL);
+INSERT INTO meta VALUES (NULL, 0);
 
 -- One row a path that any commit of main ever touched, as the newest commit left it.
 CREATE TABLE file (
@@ -102,6 +103,22 @@ CREATE VIRTUAL TABLE document_text USING fts5 (
 INSERT INTO document_text (document_text, rank) VALUES ('rank', '{RANK}');
 -- Merge what edits leave little by little; at 16 pieces, the default, one edit would have to merge them all at once.
 INSERT INTO document_text (document_text, rank) VALUES ('crisismerge', 200);
+
+-- The organizations of the mirrored commit. `id` is that of the file.
+CREATE TABLE organization (
+    id          INTEGER PRIMARY KEY,
+    namespace   TEXT NOT NULL UNIQUE,
+    blob        TEXT NOT NULL,
+    document    TEXT NOT NULL               -- JSON of the complete document
+) STRICT;
+
+CREATE TABLE member (
+    user         TEXT NOT NULL,
+    organization INTEGER NOT NULL,
+    role         INTEGER NOT NULL,          -- 1 reader, 2 writer, 3 owner: the highest that the document gives
+    PRIMARY KEY (user, organization)
+) STRICT, WITHOUT ROWID;
+CREATE INDEX member_by_organization ON member (organization);
 
 CREATE TABLE fault (
     path   TEXT PRIMARY KEY,

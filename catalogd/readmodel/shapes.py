@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Generic, NamedTuple, Protocol, TypeVar
+from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
 T = TypeVar("T")
 
@@ -58,12 +58,22 @@ class Rows(NamedTuple, Generic[T]):
     commit: str | None
 
 
+class Summaries(NamedTuple):
+    """One page of complete documents without their tags, as Rows; `batch` as in Row."""
+
+    count: int
+    rows: list[dict[str, object]]
+    commit: str | None
+    batch: int
+
+
 class Row(NamedTuple):
-    """A complete document without its tags."""
+    """A complete document without its tags; `batch` is the newest batch of activity that it counts."""
 
     document: dict[str, object]
     blob: str
     commit: str
+    batch: int
 
 
 class Tags(NamedTuple):
@@ -73,6 +83,13 @@ class Tags(NamedTuple):
     is_public: bool
     blob: str
     commit: str
+
+
+class OrganizationRow(NamedTuple):
+    """A complete document of an organization, members and all, and its blob."""
+
+    document: dict[str, Any]
+    blob: str
 
 
 class Position(NamedTuple):
@@ -85,7 +102,7 @@ class Position(NamedTuple):
 class HistoryEntry(NamedTuple):
     """One commit's change of one document. `fields` are JSON pointers; [""] is the document as a whole.
 
-    `complete` if all else that the commit changed is public, too.
+    `complete` if the caller may see all else that the commit changed, too.
     """
 
     seq: int

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from catalogd import names
+from catalogd.documents import organizations
+from catalogd.errors import Malformed
 from catalogd.readmodel import schema
 from catalogd.readmodel.projection import (
     Document,
@@ -15,6 +17,7 @@ from catalogd.readmodel.projection import (
     ParsedBlobs,
     Projection,
     Unprojectable,
+    batch_of,
     changed_fields,
     fault_in,
     parse,
@@ -105,6 +108,9 @@ class Writer:
                 public,
             ),
         )
+        batch = batch_of(commit.message)
+        if batch:
+            self._execute("UPDATE meta SET batch = max(batch, ?)", (batch,))
         self._newest = Position(seq, commit.id)
         return seq
 
@@ -113,6 +119,10 @@ class Writer:
 
         What is no document of a repository is passed over; one that cannot be shown becomes a fault.
         """
+        if _is_expected_to_be_organization(path):
+            self._clear_fault(path)
+            self._withdraw_organization(path)
+            self._insert_organization(path, blob, data)
         if not _is_expected_to_be_document(path):
             return
         self._clear_fault(path)
@@ -127,6 +137,7 @@ class Writer:
         """There is no file at `path` any more."""
         self._clear_fault(path)
         self._withdraw(path)
+        self._withdraw_organization(path)
 
     def mirror(self, commit_id: str) -> None:
         """The documents are those of this commit now, which must be the one recorded last (ValueError)."""
@@ -139,7 +150,7 @@ class Writer:
         self._clear_documents()
         for table in ("change", "commit_", "file"):
             self._execute(f"DELETE FROM {table}")
-        self._execute("UPDATE meta SET commit_id = NULL")
+        self._execute("UPDATE meta SET commit_id = NULL, batch = 0")
         self._newest = self._read_newest()
 
     def load(self, files: Iterable[tuple[str, str, bytes]]) -> None:
@@ -148,6 +159,8 @@ class Writer:
         schema.drop_ordering_indexes(self._connection)
         self._command_text("hashsize", TEXT_GATHERED_IN_LOAD)
         for path, blob, data in files:
+            if _is_expected_to_be_organization(path):
+                self._insert_organization(path, blob, data)
             if not _is_expected_to_be_document(path):
                 continue
             try:
@@ -287,6 +300,36 @@ class Writer:
         self._execute("DELETE FROM tag_list WHERE document = ?", (document,))
         self._execute("DELETE FROM document WHERE id = ?", (document,))
 
+    # -- organizations
+
+    def _insert_organization(self, path: str, blob: str, data: bytes) -> None:
+        """One that is broken is there without members: a right that cannot be read is not given."""
+        namespace = names.parse_namespace_path(path)
+        if namespace is None:
+            self._report(path, Unprojectable("The path must be namespaces/<namespace>.json with a valid name."))
+            return
+        try:
+            document = organizations.parse(namespace, data)
+        except Malformed as error:
+            self._report(path, Unprojectable(error.detail))
+            document = organizations.complete({"namespace": namespace})
+        file = self._file(path).id
+        self._execute(
+            "INSERT INTO organization (id, namespace, blob, document) VALUES (?, ?, ?, ?)",
+            (file, namespace, blob, json.dumps(document)),
+        )
+        for user, role in organizations.roles(document).items():
+            self._execute("INSERT INTO member (user, organization, role) VALUES (?, ?, ?)", (user, file, role))
+
+    def _withdraw_organization(self, path: str) -> None:
+        namespace = names.parse_namespace_path(path)
+        if namespace is None:
+            return
+        row = self._execute("SELECT id FROM organization WHERE namespace = ?", (namespace,)).fetchone()
+        if row is not None:
+            self._execute("DELETE FROM member WHERE organization = ?", row)
+            self._execute("DELETE FROM organization WHERE id = ?", row)
+
     def _insert_labels(self, document: int, labels: Mapping[str, str]) -> None:
         for key, value in labels.items():
             self._execute("INSERT INTO label (key, value, document) VALUES (?, ?, ?)", (key, value, document))
@@ -319,7 +362,7 @@ class Writer:
         self._execute("DELETE FROM fault WHERE path = ?", (_text(path),))
 
     def _clear_documents(self) -> None:
-        for table in ("document", "tag_list", "label", "fault"):
+        for table in ("document", "tag_list", "label", "organization", "member", "fault"):
             self._execute(f"DELETE FROM {table}")
         self._command_text("delete-all")
 
@@ -342,6 +385,10 @@ class _Versions:
 
 def _is_expected_to_be_document(path: str) -> bool:
     return path.startswith("data/") and path.endswith(".json")
+
+
+def _is_expected_to_be_organization(path: str) -> bool:
+    return path.startswith("namespaces/") and path.endswith(".json")
 
 
 def _is_public(file: _File, document: Document | None) -> bool:

@@ -37,7 +37,7 @@ class WorkTree:
         directory = self._no_directory_above(path)
         if directory is not None:
             what = f"stands where the catalog has the directory {directory}"
-            raise EditedByHand(f"A file {what}; move it away first.", [Fault("", f"a file {what}")])
+            raise EditedByHand(f"A file {what}; move it away first.", [Fault("", f"a file {what}")], path)
         found = self._blob_id(path)
         if found in committed:
             return
@@ -48,7 +48,7 @@ class WorkTree:
         else:
             what = "was edited by hand and that is not committed"
         raise EditedByHand(
-            f"The file {path} {what}; commit it or restore it (git restore) first.", [Fault("", f"{path} {what}")]
+            f"The file {path} {what}; commit it or restore it (git restore) first.", [Fault("", f"{path} {what}")], path
         )
 
     def prepare(self, files: Mapping[str, bytes | None]) -> Prepared:

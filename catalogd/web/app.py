@@ -11,37 +11,45 @@ import falcon
 
 import catalogd
 from catalogd.accounts import Accounts
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import Malformed
+from catalogd.people import People
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
+from catalogd.web.account import OwnAccount
 from catalogd.web.authentication import Authenticator
 from catalogd.web.commits import Commits
 from catalogd.web.history import History
 from catalogd.web.metrics import Metrics
+from catalogd.web.namespaces import Namespaces
 from catalogd.web.operation import Endpoint, Handler
 from catalogd.web.operations import Operations
 from catalogd.web.replies import COMMON_HEADERS, Fixed
 from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
 from catalogd.web.routes import OPERATIONS
+from catalogd.web.stars import Stars
 from catalogd.web.tags import Tags
+from catalogd.web.users import Users
 
 _METHODS = frozenset(falcon.COMBINED_METHODS)
 _DAY = 86_400
 _PUBLIC = (("cache-control", f"public, max-age={_DAY}"), ("vary", "Accept-Encoding"))
 
 
-def make_app(catalog: Catalog, accounts: Accounts, settings: Settings, metrics: Metrics) -> falcon.App:
+def make_app(
+    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings, metrics: Metrics
+) -> falcon.App:
     """The WSGI application of one catalog."""
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
     errors.install(app)
-    handlers = _handlers(catalog, settings, metrics)
+    handlers = _handlers(catalog, accounts, activity, settings, metrics)
     authenticator = Authenticator(accounts)
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
-        app.add_route(path, Endpoint(operations, handlers, authenticator, metrics))
+        app.add_route(path, Endpoint(operations, handlers, authenticator, metrics, settings.public_url))
     return app
 
 
@@ -50,14 +58,21 @@ def description(public_url: str = "") -> openapi.Description:
     return openapi.describe(OPERATIONS, catalogd.__version__, public_url)
 
 
-def _handlers(catalog: Catalog, settings: Settings, metrics: Metrics) -> dict[str, Handler]:
+def _handlers(
+    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings, metrics: Metrics
+) -> dict[str, Handler]:
+    people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
     described = description(settings.public_url)
     html, policy = page.render(described)
     by_name = {
-        "repositories": Repositories(catalog, settings.public_url, settings.max_body),
+        "repositories": Repositories(catalog, activity, *form),
         "tags": Tags(catalog, settings.max_body),
-        "history": History(catalog, settings.public_url, settings.max_body),
-        "commits": Commits(catalog, settings.public_url, settings.max_body),
+        "history": History(catalog, activity, *form),
+        "stars": Stars(activity, *form),
+        "namespaces": Namespaces(catalog, people, *form),
+        "account": OwnAccount(accounts, people, *form),
+        "users": Users(people, *form),
+        "commits": Commits(catalog, *form),
         "operations": Operations(catalog, metrics),
     }
     fixed = {

@@ -17,8 +17,10 @@ class Authenticator:
     def __init__(self, accounts: Accounts):
         self._accounts = accounts
 
-    def account(self, header: str) -> Account:
-        """The account of an Authorization header as WSGI gives it. Raises Unauthenticated, Unavailable.
+    def account(self, header: str, address: str) -> Account:
+        """The account of an Authorization header as WSGI gives it, sent from an address.
+
+        Raises Unauthenticated, TooManyAttempts, Unavailable.
 
         Wrong credentials are refused also where none are needed: whoever sends them believes to be someone.
         """
@@ -29,7 +31,7 @@ class Authenticator:
         if scheme in ("token", "bearer"):
             return self._accounts.authenticate_token(credentials)
         if scheme == "basic":
-            return self._accounts.authenticate_basic(*_user_and_secret(credentials))
+            return self._accounts.authenticate_basic(*_user_and_secret(credentials), address)
         raise Unauthenticated(_UNREADABLE)
 
 

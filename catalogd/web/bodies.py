@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import falcon
 
@@ -10,9 +12,26 @@ from catalogd.documents import strict
 from catalogd.documents.positions import escape
 from catalogd.errors import Fault, Invalid, Malformed
 from catalogd.web.errors import TooLarge, UnsupportedMedia
+from catalogd.web.parameters import decode
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
+FORM = "application/x-www-form-urlencoded"
+
+
+class Kind(NamedTuple):
+    """What a member of a body must be; `words` follow "must be"."""
+
+    words: str
+    fits: Callable[[object], bool]
+
+
+TEXT = Kind("a string", lambda value: isinstance(value, str))
+TEXT_OR_NULL = Kind("a string or null", lambda value: value is None or isinstance(value, str))
+TEXTS = Kind(
+    "an array of strings", lambda value: isinstance(value, list) and all(isinstance(item, str) for item in value)
+)
+FLAG = Kind("true or false", lambda value: isinstance(value, bool))
 
 # RFC 9110, section 8.3.1, as far as JSON has use for it: the only parameter that is looked at is charset.
 _CONTENT_TYPE = re.compile(r'([^\s;,]+)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf-?8"?[ \t]*)?;?[ \t]*', re.IGNORECASE)
@@ -26,6 +45,29 @@ def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (J
     if not data:
         raise Malformed("The body is empty. It must be a JSON value.")
     return strict.loads(data)
+
+
+def read_members(
+    req: falcon.Request,
+    max_body: int,
+    kinds: Mapping[str, Kind],
+    *,
+    required: Iterable[str] = (),
+    accepted: tuple[str, ...] = (JSON,),
+) -> dict[str, Any]:
+    """The members of the object in the body, or of the form if that is accepted. Raises as read_json, and Invalid."""
+    body = _read_form(req, max_body) if FORM in accepted and _is_form(req) else read_json(req, max_body, accepted)
+    if not isinstance(body, dict):
+        raise Invalid("The body must be a JSON object.", [Fault("", "must be an object")])
+    faults = [Fault(f"/{name}", f"is needed: {kinds[name].words}") for name in required if name not in body]
+    for name, value in body.items():
+        if name not in kinds:
+            faults.append(Fault(f"/{escape(name)}", f"is not known; possible: {', '.join(kinds)}"))
+        elif not kinds[name].fits(value):
+            faults.append(Fault(f"/{name}", f"must be {kinds[name].words}"))
+    if faults:
+        raise Invalid("The body is not what this call takes.", faults)
+    return body
 
 
 def check_no_body(req: falcon.Request, max_body: int) -> None:
@@ -47,6 +89,21 @@ def only_member(body: object, name: str) -> object:
         faults = [Fault(f"/{escape(key)}", f"is not known; only {name} is") for key in others]
         raise Invalid(f'The body must have no other member than "{name}".', faults)
     return body[name]
+
+
+def _is_form(req: falcon.Request) -> bool:
+    return (req.content_type or "").partition(";")[0].strip().lower() == FORM
+
+
+def _read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
+    """What an HTML form sends: like a query. Raises Malformed, TooLarge or UnsupportedMedia."""
+    _check_encoding(req)
+    fields: dict[str, str] = {}
+    for name, value in decode(_read(req, max_body).decode("latin-1").strip("\r\n")):
+        if name in fields:
+            raise Malformed("The form has a field twice.", [Fault(f"/{escape(name)}", "must be given only once")])
+        fields[name] = value
+    return fields
 
 
 def _read(req: falcon.Request, max_body: int) -> bytes:

@@ -74,7 +74,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(413, "too-large", "Body too large", (TooLarge,)),
     Kind(415, "unsupported-media-type", "Unsupported media type", (UnsupportedMedia,)),
     Kind(422, "invalid", "Does not fit the schema", (errors.Invalid,)),
-    Kind(429, "too-many-requests", "Too many requests"),
+    Kind(429, "too-many-attempts", "Too many failed logins", (errors.TooManyAttempts,)),
     Kind(431, "headers-too-large", "Headers too large"),
     Kind(500, "internal", "Internal error"),
     Kind(501, "not-implemented", "Not implemented"),

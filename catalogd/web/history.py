@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import falcon
 
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.web import representations
 from catalogd.web.bodies import only_member, read_json
@@ -18,8 +19,9 @@ DIFF = "text/x-diff"
 class History:
     """The handler of the rollback returns whether anything was changed."""
 
-    def __init__(self, catalog: Catalog, public_url: str, max_body: int):
+    def __init__(self, catalog: Catalog, activity: Activity, public_url: str, max_body: int):
         self._catalog = catalog
+        self._activity = activity
         self._public_url = public_url
         self._max_body = max_body
 
@@ -47,5 +49,5 @@ class History:
         allowed = if_match(req.env.get("HTTP_IF_MATCH"))
         commit_id = only_member(read_json(req, self._max_body), "commit")
         written = self._catalog.rollback(caller(req), namespace, repo_name, commit_id, if_match=allowed)
-        send_detail(resp, written)
+        send_detail(req, resp, self._activity, written)
         return written.changed

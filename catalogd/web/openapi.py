@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from catalogd.names import COMPONENT, MAX_NAME, TAG
+from catalogd.rights import Right
 from catalogd.web import schemas
 from catalogd.web.errors import KINDS, PROBLEM, kind_for_status
 from catalogd.web.operation import Body, Operation, Reply
@@ -36,6 +37,11 @@ _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
         {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["repo"]},
     ),
     "tag": ("The tag.", {"type": "string", "pattern": f"^{TAG}$", "examples": ["latest"]}),
+    "user": (
+        "The name of the user.",
+        {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["alice"]},
+    ),
+    "token": ("The id of the token, as the list shows it.", {"type": "string", "pattern": "^[0-9a-z]{12}$"}),
     "commit": ("The id of a commit, of 7 digits or more.", {"type": "string", "pattern": f"^{COMMIT}$"}),
 }
 
@@ -111,7 +117,7 @@ def _operation(operation: Operation) -> Description:
         "operationId": operation.id,
         "tags": [operation.section],
         "summary": operation.summary,
-        "description": operation.description,
+        "description": f"{operation.description}\n\n{_needs(operation.right)}",
         "parameters": [
             *(_path_parameter(name) for name in re.findall(r"{(\w+)}", operation.path)),
             *(_query_parameter(parameter) for parameter in operation.parameters),
@@ -125,11 +131,16 @@ def _operation(operation: Operation) -> Description:
     return described
 
 
+def _needs(right: Right) -> str:
+    scope = f" A token needs the scope `{right.least_scope}`." if right.least_scope else ""
+    return f"Who may: {right.words[0].lower()}{right.words[1:]}{scope}"
+
+
 def _security(operation: Operation) -> list[Description]:
-    if not operation.authenticated:
+    if not operation.right.takes_credentials:
         return []
     schemes: list[Description] = [{name: []} for name in _SECURITY]
-    return schemes if operation.writes else [{}, *schemes]
+    return schemes if operation.right.needs_credentials else [{}, *schemes]
 
 
 def _path_parameter(name: str) -> Description:

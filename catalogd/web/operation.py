@@ -11,11 +11,12 @@ from typing import Any
 import falcon
 
 from catalogd.errors import Malformed
+from catalogd.rights import Right
 from catalogd.web import parameters
 from catalogd.web.authentication import Authenticator
 from catalogd.web.metrics import Metrics
 from catalogd.web.parameters import Parameter
-from catalogd.web.requests import Request
+from catalogd.web.requests import Request, check_origin
 
 JSON = "application/json"
 
@@ -44,13 +45,14 @@ class Reply:
 
 @dataclass(frozen=True)
 class Operation:
-    """One call. `handler` is "resource.method"; `errors` are the statuses of the problems that it may reply
-    with.
+    """One call. `right` is what the caller needs, which the use case sees to; `handler` is "resource.method";
+    `errors` are the statuses of the problems that it may reply with.
     """
 
     method: str
     path: str
     id: str
+    right: Right
     handler: str
     section: str
     summary: str
@@ -60,7 +62,6 @@ class Operation:
     parameters: tuple[Parameter, ...] = ()
     headers: tuple[str, ...] = ()
     body: Body | None = None
-    authenticated: bool = True
     writes: bool = False
 
 
@@ -76,10 +77,11 @@ class Endpoint:
         handlers: Mapping[str, Handler],
         authenticator: Authenticator,
         metrics: Metrics,
+        public_url: str,
     ):
         methods = []
         for operation in operations:
-            responder = _responder(operation, handlers[operation.handler], authenticator, metrics)
+            responder = _responder(operation, handlers[operation.handler], authenticator, metrics, public_url)
             methods.append(operation.method)
             setattr(self, f"on_{operation.method.lower()}", responder)
             if operation.method == "GET":
@@ -93,19 +95,21 @@ class Endpoint:
         resp.set_header("allow", self._allow)
 
 
-def _responder(operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics) -> Handler:
+def _responder(
+    operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics, public_url: str
+) -> Handler:
     known = {parameter.name: parameter for parameter in operation.parameters}
     # What a query without parameters comes to; a required one is found missing by the full reader.
     defaults = {parameter.name: parameter.default for parameter in operation.parameters}
     always_read = any(parameter.required for parameter in operation.parameters)
     takes_if_match = "If-Match" in operation.headers
-    authenticated, writes, operation_id = operation.authenticated, operation.writes, operation.id
+    takes_credentials, writes, operation_id = operation.right.takes_credentials, operation.writes, operation.id
 
     def respond(req: Request, resp: falcon.Response, **names: str) -> None:
-        if authenticated:
+        if takes_credentials:
             header = req.env.get("HTTP_AUTHORIZATION")
             if header is not None:
-                req.account = authenticator.account(header)
+                req.account = authenticator.account(header, req.env.get("REMOTE_ADDR", ""))
         if req.query_string or always_read:
             req.query = parameters.decode(req.query_string)
             req.parameters = parameters.read(req.query, known)
@@ -114,6 +118,7 @@ def _responder(operation: Operation, handler: Handler, authenticator: Authentica
         if not writes:
             handler(req, resp, **names)
             return
+        check_origin(req.env, public_url)
         if not takes_if_match:
             _refuse_if_match(req)
         metrics.wrote(operation_id, handler(req, resp, **names))

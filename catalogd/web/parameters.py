@@ -109,18 +109,26 @@ def _commit(text: str) -> str:
     return text
 
 
+def as_time(text: str) -> datetime:
+    """An RFC 3339 time. Raises Unfit."""
+    try:
+        if _TIME.fullmatch(text):
+            return datetime.fromisoformat(text)
+    except ValueError:
+        pass
+    raise Unfit("an RFC 3339 time such as 2015-06-04T16:30:27.532Z")
+
+
 def _point(text: str) -> str:
     if _COMMIT.fullmatch(text):
         return text
     # A '+' that nobody encoded arrives as a space.
     text = text.replace(" ", "+")
     try:
-        if _TIME.fullmatch(text):
-            datetime.fromisoformat(text)
-            return text
-    except ValueError:
-        pass
-    raise Unfit("a commit id of at least 7 digits, or an RFC 3339 time such as 2015-06-04T16:30:27.532Z")
+        as_time(text)
+    except Unfit as unfit:
+        raise Unfit(f"a commit id of at least 7 digits, or {unfit}") from None
+    return text
 
 
 # --- the parameters there are

@@ -11,6 +11,7 @@ from urllib.parse import quote, urlencode
 import falcon
 
 from catalogd.catalog import Caller, Page
+from catalogd.errors import NotFound
 from catalogd.web.conditions import none_match
 from catalogd.web.requests import Request, base_url
 
@@ -76,6 +77,16 @@ def send_page(req: Request, resp: falcon.Response, page: Page, results: Sequence
         {"count": page.count, "next": following, "previous": previous, "results": results},
         page.commit,
     )
+
+
+def send_list(req: Request, resp: falcon.Response, rows: Sequence[Any], public_url: str) -> None:
+    """Replies with the page that is asked for of a list that is at hand. Raises NotFound past the last page."""
+    number, size = req.parameters["page"], req.parameters["page_size"]
+    page = rows[(number - 1) * size : number * size]
+    if number > 1 and not page:
+        raise NotFound(f"There is no page {number}: the list has {len(rows)} entries.")
+    following, previous = link_neighbours(req, resp, len(rows), public_url)
+    send(resp, {"count": len(rows), "next": following, "previous": previous, "results": page}, None)
 
 
 def link_neighbours(req: Request, resp: falcon.Response, count: int, public_url: str) -> tuple[str | None, str | None]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import falcon
 
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog, ListQuery, Written
 from catalogd.web import representations
 from catalogd.web.bodies import JSON, MERGE_PATCH, read_json
@@ -18,8 +19,9 @@ _PATCH_TYPES = (MERGE_PATCH, JSON)
 class Repositories:
     """The handlers of writes return whether anything was changed."""
 
-    def __init__(self, catalog: Catalog, public_url: str, max_body: int):
+    def __init__(self, catalog: Catalog, activity: Activity, public_url: str, max_body: int):
         self._catalog = catalog
+        self._activity = activity
         self._public_url = public_url
         self._max_body = max_body
 
@@ -39,9 +41,10 @@ class Repositories:
 
     def detail(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
         found = self._catalog.detail(caller(req), namespace, repo_name, at=req.parameters["at"])
-        tag = etag(found.blob)
+        seen = self._activity.seen(caller(req), found.document, found.batch)
+        tag = etag(found.blob, seen.pending)
         if not send_unless_known(req, resp, tag, found.commit):
-            send(resp, representations.detail(found.document), found.commit, tag)
+            send(resp, representations.detail(seen.document, seen.is_starred), found.commit, tag)
 
     def update(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
         body = read_json(req, self._max_body)
@@ -61,7 +64,7 @@ class Repositories:
         body = read_json(req, self._max_body)
         allowed = if_match(req.env.get("HTTP_IF_MATCH"))
         written = self._catalog.merge_tag_configs(caller(req), namespace, repo_name, body, if_match=allowed)
-        send_detail(resp, written)
+        send_detail(req, resp, self._activity, written)
         return written.changed
 
     def _list(self, req: Request, resp: falcon.Response, namespace: str | None) -> None:
@@ -77,7 +80,7 @@ class Repositories:
             page_size=asked["page_size"],
         )
         page = self._catalog.list(caller(req), query)
-        rows = [representations.row(document) for document in page.results]
+        rows = [representations.row(document) for document in self._activity.counted(page.results, page.batch)]
         send_page(req, resp, page, rows, self._public_url)
 
     def _update(
@@ -96,6 +99,8 @@ class Repositories:
         return written.changed
 
 
-def send_detail(resp: falcon.Response, written: Written) -> None:
+def send_detail(req: Request, resp: falcon.Response, activity: Activity, written: Written) -> None:
     """Replies to a write with the whole repository as it is now."""
-    send(resp, representations.detail(written.document), written.commit, etag(written.blob))
+    seen = activity.seen_now(caller(req), written.document)
+    tag = etag(written.blob, seen.pending)
+    send(resp, representations.detail(seen.document, seen.is_starred), written.commit, tag)

@@ -9,6 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from catalogd.accounts import SCOPES, Account, TokenInfo, UserInfo
+from catalogd.catalog import OrganizationFound
+from catalogd.documents import Role
 from catalogd.documents.fields import ABSENT, FieldChange
 
 DEFAULT_LOGO = "/static/images/user/default-logo.png"
@@ -82,7 +85,7 @@ def updated(document: Document) -> JSON:
     }
 
 
-def detail(document: Document, *, is_starred: bool = False) -> JSON:
+def detail(document: Document, is_starred: bool) -> JSON:
     """All of a repository but its tags."""
     return {
         "namespace": document["namespace"],
@@ -161,3 +164,44 @@ def commit(found: Document) -> JSON:
     """One commit with what it changed, field by field."""
     changes = [{**change, "fields": [present(field) for field in change["fields"]]} for change in found["changes"]]
     return {**found, "changes": changes}
+
+
+def organization(found: OrganizationFound) -> JSON:
+    """An organization; the lists of members are there for those who may see them."""
+    return {**found.document, "role": found.role}
+
+
+def user(info: UserInfo) -> JSON:
+    """A user, for an admin."""
+    return {
+        "name": info.name,
+        "email": info.email,
+        "is_admin": info.is_admin,
+        "is_active": info.is_active,
+        "has_password": info.has_password,
+        "created_at": info.created_at,
+    }
+
+
+def me(info: UserInfo, roles: Mapping[str, Role], account: Account) -> JSON:
+    """The caller, and what the credentials are good for."""
+    return {
+        **user(info),
+        "scopes": [scope for scope in SCOPES if scope in account.scopes],
+        "namespace": account.namespace,
+        "expires_at": account.expires_at,
+        "roles": {namespace: role.name.lower() for namespace, role in sorted(roles.items())},
+    }
+
+
+def token(info: TokenInfo) -> JSON:
+    """A token without the token."""
+    return {
+        "id": info.id,
+        "name": info.name,
+        "scopes": list(info.scopes),
+        "namespace": info.namespace,
+        "created_at": info.created_at,
+        "expires_at": info.expires_at,
+        "last_used_at": info.last_used_at,
+    }

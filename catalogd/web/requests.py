@@ -10,12 +10,12 @@ import secrets
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote_to_bytes, urlsplit
 
 import falcon
 
 from catalogd.accounts import ANONYMOUS, Account
-from catalogd.errors import Malformed, NotFound
+from catalogd.errors import Forbidden, Malformed, NotFound
 
 # What a caller may choose as X-Request-Id: it goes to the log, into commits and back into a header.
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -97,6 +97,22 @@ def _check_unusual_path(path: str) -> None:
         raise NotFound(_NO_SUCH_PATH)
     if _NEVER_IN_A_PATH.search(decoded):
         raise Malformed("The path has a control character or a backslash in it.")
+
+
+def check_origin(env: dict[str, Any], public_url: str) -> None:
+    """Raises Forbidden for a write that a page of another site has made a browser send: a browser adds a password that
+    it remembers to that, too. Programs send neither header.
+    """
+    site = env.get("HTTP_SEC_FETCH_SITE")
+    if site is not None:
+        if site in ("same-origin", "none"):
+            return
+    else:
+        origin = env.get("HTTP_ORIGIN")
+        ours = {urlsplit(public_url).netloc, env.get("HTTP_HOST")}
+        if origin is None or urlsplit(origin).netloc in ours:
+            return
+    raise Forbidden("A page of another site cannot write here.")
 
 
 def base_url(req: falcon.Request, public_url: str) -> str:

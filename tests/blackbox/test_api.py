@@ -143,8 +143,9 @@ def test_every_read_and_write_names_the_commit_of_the_catalog(admin: Client, one
 def test_the_commit_of_a_write_carries_the_request_id_the_account_and_a_readable_subject(
     shared: Served, admin: Client, one: str
 ) -> None:
-    shared.user("writer", "--email", "writer@example.org")
-    token = shared.run("token", "create", "writer").out.strip()
+    token = shared.user("writer", "--email", "writer@example.org")
+    namespace = one.split("/")[3]
+    admin.post("/v1/namespaces", {"namespace": namespace, "writers": ["writer"]})
     reply = shared.client(token).patch(one, {"labels": {"team": "web"}}, X_Request_Id="req-4711")
     shown = git(
         shared.root,
@@ -223,7 +224,7 @@ def test_wrong_credentials_of_every_form_are_401_also_on_what_is_public(shared: 
 
 @pytest.mark.slow
 def test_a_token_may_do_what_its_scopes_and_namespace_allow_and_no_more(shared: Served, one: str, name: str) -> None:
-    reader = shared.client(shared.user("scoped", scope="read"))
+    reader = shared.client(shared.user("scoped", "--admin", scope="read"))
     confined = shared.client(shared.run("token", "create", "scoped", "--namespace", "elsewhere").out.strip())
     for client in (reader, confined):
         assert client.get(one).status == 200

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import click
 
+from catalogd import rights
 from catalogd.cli import main
 from catalogd.settings import SETTINGS
 from catalogd.web.app import description
 from catalogd.web.openapi import markdown
+from catalogd.web.routes import OPERATIONS
 
 DOCS = Path(__file__).parents[2] / "docs"
 REGENERATE = "run: python -m tests.docs.generated_parts"
@@ -69,7 +71,22 @@ def _cell(text: str) -> str:
     return text.replace("|", "\\|")
 
 
-PARTS = {"settings": settings_table, "commands": commands}
+def rights_table() -> str:
+    """Every call, by what it needs."""
+    rows = ["| needed | scope of a token | calls |", "| --- | --- | --- |"]
+    for right in rights.RIGHTS:
+        calls = [f"`{operation.method} {operation.path}`" for operation in OPERATIONS if operation.right is right]
+        scope = f"`{right.least_scope}`" if right.least_scope else "any"
+        rows.append(f"| {right.words} | {scope if right.takes_credentials else ''} | {'<br>'.join(calls)} |")
+    return "\n".join(rows)
+
+
+# The page of each part, its name there, and what makes it.
+PARTS = {
+    ("operations.md", "settings"): settings_table,
+    ("operations.md", "commands"): commands,
+    ("security.md", "rights"): rights_table,
+}
 
 
 def part_of(document: str, name: str) -> str:
@@ -92,11 +109,9 @@ def _found(document: str, name: str) -> re.Match[str]:
 def write() -> None:
     """Write all of them."""
     (DOCS / "api.md").write_text(api())
-    operations = DOCS / "operations.md"
-    text = operations.read_text()
-    for name, make in PARTS.items():
-        text = with_part(text, name, make())
-    operations.write_text(text)
+    for (page, name), make in PARTS.items():
+        file = DOCS / page
+        file.write_text(with_part(file.read_text(), name, make()))
 
 
 if __name__ == "__main__":

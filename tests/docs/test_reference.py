@@ -29,10 +29,10 @@ def test_api_md_is_as_generated():
     assert (DOCS / "api.md").read_text() == generated_parts.api(), generated_parts.REGENERATE
 
 
-@pytest.mark.parametrize("name", generated_parts.PARTS)
-def test_the_generated_parts_of_operations_md_are_up_to_date(name):
-    made = generated_parts.PARTS[name]()
-    assert generated_parts.part_of(OPERATIONS.read_text(), name) == made, generated_parts.REGENERATE
+@pytest.mark.parametrize(("page", "name"), generated_parts.PARTS)
+def test_the_generated_parts_of_pages_are_up_to_date(page, name):
+    made = generated_parts.PARTS[page, name]()
+    assert generated_parts.part_of((DOCS / page).read_text(), name) == made, generated_parts.REGENERATE
 
 
 def test_every_command_and_option_has_help():

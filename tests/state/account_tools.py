@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import sqlite3
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +14,12 @@ from sqlalchemy import event
 
 from catalogd.errors import Unauthenticated
 from catalogd.state import State, TokenRow, UserRow
+from catalogd.throttle import Throttle
 
 DOMAIN = "users.example.invalid"
 REFUSED = "The credentials are wrong, expired or revoked."
 PASSWORD = "correct horse battery"
+ADDRESS = "192.0.2.1"
 THEN = "2020-01-01T00:00:00.000Z"
 
 # For a test that is about the SQLite file, or that ends before any database is asked.
@@ -61,6 +64,11 @@ def run_by_hand(where: Path | str, script: str) -> None:
     else:
         with psycopg.connect(where) as connection:
             connection.execute(script)
+
+
+def unhurried() -> Throttle:
+    """So long passes between two attempts that the failures before are forgotten: slowing down is tested by itself."""
+    return Throttle(clock=itertools.count(step=1000).__next__)
 
 
 class Watched:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from account_tools import DOMAIN
+from account_tools import DOMAIN, unhurried
 
 from catalogd.accounts import Accounts
 from catalogd.state import State
@@ -28,6 +28,6 @@ def state(where):
 
 @pytest.fixture
 def accounts(state):
-    made = Accounts(state, email_domain=DOMAIN)
+    made = Accounts(state, email_domain=DOMAIN, throttle=unhurried())
     made.add_user("ann")
     return made

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
-from account_tools import DOMAIN, PASSWORD, refused
+from account_tools import ADDRESS, DOMAIN, PASSWORD, refused
 
 from catalogd.accounts import Accounts
 from catalogd.errors import AlreadyExists
@@ -20,9 +20,9 @@ def test_what_one_state_does_holds_in_another_on_the_same_database_at_once(accou
         refused(accounts.authenticate_token, token)
 
         accounts.set_password("ann", PASSWORD)
-        assert other.authenticate_password("ann", PASSWORD).name == "ann"
+        assert other.authenticate_password("ann", PASSWORD, ADDRESS).name == "ann"
         other.remove_user("ann")
-        refused(accounts.authenticate_password, "ann", PASSWORD)
+        refused(accounts.authenticate_password, "ann", PASSWORD, ADDRESS)
 
 
 def test_many_threads_on_two_states_make_and_use_tokens_at_once(accounts, where):

@@ -10,7 +10,7 @@ import pytest
 from account_tools import DOMAIN, PASSWORD, THEN, a_token, a_user, only_sqlite, refused
 
 from catalogd.accounts import Accounts
-from catalogd.errors import AlreadyExists, Malformed, NotFound
+from catalogd.errors import AlreadyExists, Invalid, Malformed, NotFound
 from catalogd.state import Change, State, UserRow
 
 
@@ -88,7 +88,7 @@ def test_the_name_of_a_user_has_the_grammar_of_a_namespace(accounts, name):
     ["", "ann", "@x", "a@", "a@x>", "a b@x", "a@x\n", "a@x.org\0", "a@b@c", "\ud800@x", "a@" + "x" * 260],
 )
 def test_what_git_could_not_write_as_an_address_is_refused(accounts, email):
-    with pytest.raises(Malformed, match="e-mail"):
+    with pytest.raises(Invalid, match="e-mail"):
         accounts.add_user("eve", email=email)
 
 

@@ -12,6 +12,7 @@ import pytest
 from web_site import MAX_BODY, Site, Wire
 
 from catalogd.accounts import Accounts
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
@@ -27,27 +28,33 @@ def settings() -> Settings:
 
 
 @pytest.fixture(scope="session")
-def accounts(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Accounts]:
-    state = State(tmp_path_factory.mktemp("state") / "state.db")
-    yield Accounts(state, email_domain="users.example.org")
-    state.close()
+def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[State]:
+    with State(tmp_path_factory.mktemp("state") / "state.db") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def accounts(state: State) -> Accounts:
+    return Accounts(state, email_domain="users.example.org")
 
 
 @pytest.fixture(scope="session")
 def token(accounts: Accounts) -> str:
-    accounts.add_user("alice", email="alice@example.org")
-    return accounts.create_token("alice")[0]
+    accounts.add_user("alice", email="alice@example.org", is_admin=True)
+    return accounts.create_token("alice", scopes=("read", "write", "admin"))[0]
 
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, accounts: Accounts, token: str, settings: Settings
+    tmp_path_factory: pytest.TempPathFactory, state: State, accounts: Accounts, token: str, settings: Settings
 ) -> Iterator[Site]:
     """One for each module of tests: they keep to names of their own."""
     root: Path = tmp_path_factory.mktemp("catalog") / "catalog"
     Store.create(root)
     catalog = Catalog.open(root)
-    yield Site(make_app(catalog, accounts, settings, Metrics(catalog.health)), catalog, accounts, token)
+    activity = Activity(catalog, state)
+    app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health))
+    yield Site(app, catalog, accounts, activity, token)
     catalog.close()
 
 

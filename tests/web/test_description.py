@@ -83,8 +83,17 @@ def test_replies_fit_their_schemas(site: Site) -> None:
     made = site.create("described/one", labels={"a": "b"}, build_config={"code_repo_client": "Simple"})
     commit = made.headers["catalog-commit"]
     base = "/v1/repositories/described"
-    names = {"namespace": "described", "repo_name": "one", "tag": "latest", "commit": commit}
+    user = {"user": "described-user", "token": "none"}
+    names = {"namespace": "described", "repo_name": "one", "tag": "latest", "commit": commit, **user}
+    login = {"username": user["user"], "password": "correct horse battery"}
     bodies = {
+        "createNamespace": {"namespace": "described", "owners": ["alice"]},
+        "updateNamespace": {"description": "x"},
+        "patchNamespace": {"description": None},
+        "createUser": {"name": user["user"], "password": login["password"]},
+        "updateUser": {"email": "described@example.org"},
+        "generateApiToken": login,
+        "createToken": {"name": "ci", "scopes": ["read"]},
         "updateRepository": {"description": "x"},
         "patchRepository": {"labels": None},
         "mergeTagConfigs": {"a": 1},
@@ -93,8 +102,9 @@ def test_replies_fit_their_schemas(site: Site) -> None:
     }
     check({"$ref": "#/components/schemas/CreatedRepository"}, made.json)
     site.client.simulate_put(f"{base}/one/tags/latest", json=bodies["putTag"])
-    for operation in OPERATIONS:
-        if operation.id in ("createRepository", "revertCommit") or operation.method == "DELETE":
+    # What makes something comes before what works on it.
+    for operation in sorted(OPERATIONS, key=lambda operation: not operation.id.startswith("create")):
+        if operation.id in ("createRepository", "revertCommit", "changePassword") or operation.method == "DELETE":
             continue
         reply = site.client.simulate_request(
             operation.method,
@@ -103,6 +113,8 @@ def test_replies_fit_their_schemas(site: Site) -> None:
             params={"since": commit} if operation.id == "listChanges" else None,
         )
         node = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"][str(reply.status_code)]
+        if reply.status_code == 204:
+            continue
         content = node["content"]
         media_type = reply.headers["content-type"].partition(";")[0]
         assert media_type in content, operation.id

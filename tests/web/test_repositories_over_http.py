@@ -243,6 +243,6 @@ def test_a_configured_address_is_in_every_link(site: Site, settings: Settings) -
     for name in ("a", "b"):
         site.create(f"linked/{name}")
     public = dataclasses.replace(settings, public_url="https://catalog.example/base")
-    app = make_app(site.catalog, site.accounts, public, Metrics())
+    app = make_app(site.catalog, site.accounts, site.activity, public, Metrics())
     page = testing.TestClient(app).simulate_get("/v1/repositories/linked", params={"page_size": "1"})
     assert page.json["next"] == "https://catalog.example/base/v1/repositories/linked?page_size=1&page=2"

@@ -12,6 +12,7 @@ import falcon
 from falcon import testing
 
 from catalogd.accounts import Accounts
+from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.server import Server
 
@@ -29,6 +30,7 @@ class Site:
     app: falcon.App
     catalog: Catalog
     accounts: Accounts
+    activity: Activity
     token: str
 
     @property

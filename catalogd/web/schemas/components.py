@@ -1,0 +1,38 @@
+"""The component schemas of the OpenAPI description."""
+
+from __future__ import annotations
+
+from catalogd.web.errors import KINDS
+from catalogd.web.schemas import accounts, documents, namespaces
+from catalogd.web.schemas.shared import POINTER, Schema, object_of
+
+
+def components() -> dict[str, Schema]:
+    """All component schemas by name."""
+    return {
+        **documents.components(),
+        **namespaces.components(),
+        **accounts.components(),
+        "Problem": _problem(),
+    }
+
+
+def _problem() -> Schema:
+    fault = object_of({"pointer": POINTER, "detail": {"type": "string", "description": "What would be right."}})
+    return {
+        **object_of(
+            {
+                "type": {"type": "string", "enum": [kind.type for kind in KINDS]},
+                "title": {"type": "string"},
+                "status": {"type": "integer"},
+                "detail": {"type": "string"},
+                "request_id": {
+                    "type": "string",
+                    "description": "As in X-Request-Id, and in the server's log.",
+                },
+                "errors": {"type": "array", "items": fault},
+            },
+            optional=("request_id", "errors"),
+        ),
+        "description": "RFC 9457.",
+    }
