@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import postgresql_server
@@ -29,10 +30,24 @@ def pytest_runtest_makereport(item, call):
     return report
 
 
+@pytest.fixture(scope="session")
+def new_home(tmp_path_factory) -> Callable[[], Path]:
+    """Makes empty directories. pytest's own way looks at all it has made, which thousands of tests feel."""
+    homes = tmp_path_factory.mktemp("homes")
+    numbers = itertools.count()
+
+    def make() -> Path:
+        home = homes / str(next(numbers))
+        home.mkdir()
+        return home
+
+    return make
+
+
 @pytest.fixture(autouse=True)
-def no_environment_of_the_caller(monkeypatch, tmp_path_factory):
+def no_environment_of_the_caller(monkeypatch, new_home):
     """Neither the caller's git configuration nor their settings reach a test."""
-    home = tmp_path_factory.mktemp("home")
+    home = new_home()
     monkeypatch.setenv("HOME", str(home))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in list(os.environ):

@@ -8,9 +8,9 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import durable_put
+from tests.benchmarks import authentication, durable_put
 
-QUESTIONS = {"durable-put": durable_put}
+QUESTIONS = {"durable-put": durable_put, "authentication": authentication}
 
 
 def main(asked: list[str]) -> None:

@@ -52,6 +52,7 @@ def test_a_repository_is_read_at_a_commit_a_short_commit_and_a_time(
     assert_problem(admin.get(f"{one}?at={before}"), 404)
 
 
+@pytest.mark.slow
 def test_a_time_means_the_newest_commit_not_after_it(served: Served) -> None:
     client = served.client()
     first = client.post("/v1/repositories/timely", {"repo_name": "r", "description": "first"}).commit
@@ -159,6 +160,7 @@ def test_blame_names_the_last_change_of_each_field(admin: Client, one: str) -> N
     assert admin.get(f"{one}/blame").json["/description"]["commit"] == newest(admin)
 
 
+@pytest.mark.slow
 def test_a_rollback_brings_back_a_state_but_not_the_counters(shared: Served, admin: Client, name: str) -> None:
     def imported(**fields: object) -> str:
         line = json.dumps({"namespace": name, "repo_name": "r", **fields}).encode()

@@ -1,0 +1,58 @@
+"""A GET of one repository with a token against the same without: what authentication costs.
+
+Both on a connection of their own to one server, in turns of a few requests, so that whatever else the machine does
+falls on both.
+"""
+
+from __future__ import annotations
+
+import statistics
+import tempfile
+import time
+from http.client import HTTPConnection
+from pathlib import Path
+
+from tests.benchmarks.catalogs import make, name_of, serving
+
+REPOSITORIES = 1_000
+TURNS = 400
+GETS_A_TURN = 25
+
+
+def run() -> str:
+    """The table, in Markdown."""
+    with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
+        root = make(Path(directory), REPOSITORIES)
+        with serving(root) as served:
+            ways = {"without credentials": {}, "with a token": {"Authorization": f"Token {served.token}"}}
+            connections = {way: served.connect() for way in ways}
+            seconds: dict[str, list[float]] = {way: [] for way in ways}
+            for turn in range(TURNS):
+                for way, headers in ways.items():
+                    seconds[way] += [
+                        _get(connections[way], turn * GETS_A_TURN + number, headers) for number in range(GETS_A_TURN)
+                    ]
+    medians = {way: statistics.median(all_of_them) for way, all_of_them in seconds.items()}
+    plain, authenticated = medians.values()
+    rows = ["| GET of one repository | median | p95 |", "| --- | --- | --- |"]
+    for way, all_of_them in seconds.items():
+        p95 = statistics.quantiles(all_of_them, n=20)[-1]
+        rows.append(f"| {way} | {_us(medians[way])} | {_us(p95)} |")
+    rows.append(f"| overhead of the token | {100 * (authenticated / plain - 1):.1f}% | |")
+    return "\n".join(rows)
+
+
+def _get(connection: HTTPConnection, number: int, headers: dict[str, str]) -> float:
+    path = "/v1/repositories/{}/{}".format(*name_of(number * 7919 % REPOSITORIES))
+    start = time.perf_counter()
+    connection.request("GET", path, headers=headers)
+    reply = connection.getresponse()
+    answer = reply.read()
+    seconds = time.perf_counter() - start
+    if reply.status != 200:
+        raise RuntimeError(f"{reply.status}: {answer!r}")
+    return seconds
+
+
+def _us(seconds: float) -> str:
+    return f"{seconds * 1e6:.0f} µs"
