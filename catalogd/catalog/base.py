@@ -55,13 +55,22 @@ class UseCases:
     def _row(self, caller: Caller, namespace: str, repo_name: str) -> Row:
         """The newest document, if the caller may read it. Raises NotFound, Malformed."""
         self._mirror.check()
-        row = self._model.get(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
-        if row is None or not self._may_read(caller, namespace, row.document["is_public"]):
+        names.check_name(namespace, "namespace")
+        names.check_name(repo_name, "repo_name")
+        row = self._model.get(namespace, repo_name, private=False)
+        # Asked for what is not there, too: nobody is to learn from the time that it takes whether it is.
+        if row is None and self._may_read(caller, namespace, False):
+            row = self._model.get(namespace, repo_name)
+        if row is None:
             raise no_repository(namespace, repo_name)
         return row
 
     def _may_read(self, caller: Caller, namespace: str, is_public: bool) -> bool:
-        return is_public or self._visibility(caller).covers(namespace, is_public)
+        """By the organization of the newest commit."""
+        if is_public:
+            return True
+        roles = self._model.roles_in(namespace, caller.account.name)
+        return rights.may_read(caller.account, namespace, False, roles)
 
     def _visibility(self, caller: Caller) -> rights.Visibility:
         """What the caller sees, by the organizations of the newest commit."""

@@ -28,7 +28,8 @@ class Organizations(UseCases):
         """OrganizationFound of every organization, by name. Raises NotFound past the last page."""
         self._mirror.check()
         count, rows, commit = self._model.organizations(page, page_size)
-        return page_of(count, [self._seen(caller, row, commit or "") for row in rows], commit or "", page)
+        visibility = self._visibility(caller)
+        return page_of(count, [_seen(caller, visibility, row, commit or "") for row in rows], commit or "", page)
 
     def organization(self, caller: Caller, namespace: str) -> OrganizationFound:
         """Raises NotFound, Malformed."""
@@ -36,7 +37,7 @@ class Organizations(UseCases):
         found = self._model.organization(names.check_name(namespace, "namespace"))
         if found is None:
             raise no_organization(namespace)
-        return self._seen(caller, *found)
+        return _seen(caller, self._visibility(caller), *found)
 
     def organization_history(self, caller: Caller, namespace: str, page: int = 1, page_size: int = 20) -> Page:
         """The commits that changed an organization, newest first, for its members. Raises NotFound."""
@@ -234,12 +235,12 @@ class Organizations(UseCases):
             raise Invalid(f"The document of the namespace {namespace} does not fit the schema.", faults)
         return canonical.dumps(document)
 
-    def _seen(self, caller: Caller, row: OrganizationRow, commit: str) -> OrganizationFound:
-        namespace = row.document["namespace"]
-        if self._visibility(caller).covers(namespace, False):
-            return _shown_to_member(caller, row.document, row.blob, commit)
-        public = {key: value for key, value in row.document.items() if key not in LISTS}
-        return OrganizationFound(public, None, row.blob, commit)
+
+def _seen(caller: Caller, visibility: rights.Visibility, row: OrganizationRow, commit: str) -> OrganizationFound:
+    if visibility.covers(row.document["namespace"], False):
+        return _shown_to_member(caller, row.document, row.blob, commit)
+    public = {key: value for key, value in row.document.items() if key not in LISTS}
+    return OrganizationFound(public, None, row.blob, commit)
 
 
 def _shown_to_member(caller: Caller, document: Document, blob: str, commit: str) -> OrganizationFound:

@@ -24,12 +24,16 @@ class DocumentQueries:
         with self._connections.reader() as connection:
             return connection.execute("SELECT commit_id FROM meta").fetchone()[0]
 
-    def get(self, namespace: str, repo_name: str) -> Row | None:
-        """A document without its tags, whoever asks: the caller looks at its `is_public`."""
+    def get(self, namespace: str, repo_name: str, *, private: bool = True) -> Row | None:
+        """A document without its tags; without `private` only one that is public.
+
+        To find a private one that way takes as long as to find none: it is not read.
+        """
         with self._connections.reader() as connection:
             row = connection.execute(
-                "SELECT summary, blob, commit_id, batch FROM document, meta WHERE namespace = ? AND repo_name = ?",
-                (namespace, repo_name),
+                "SELECT summary, blob, commit_id, batch FROM document, meta"
+                " WHERE namespace = ? AND repo_name = ? AND (is_public OR ?)",
+                (namespace, repo_name, private),
             ).fetchone()
         return None if row is None else Row(json.loads(row[0]), *row[1:])
 

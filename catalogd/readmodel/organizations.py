@@ -29,6 +29,18 @@ class OrganizationQueries:
             ).fetchall()
         return {namespace: Role(role) for namespace, role in rows}
 
+    def roles_in(self, namespace: str, user: str | None) -> dict[str, Role] | None:
+        """What the organization of that name says of the user: {user: role}, {} if nothing; None if there is none."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT role FROM organization LEFT JOIN member ON member.organization = organization.id AND user = ?"
+                " WHERE namespace = ?",
+                (user, namespace),
+            ).fetchone()
+        if row is None:
+            return None
+        return {} if user is None or row[0] is None else {user: Role(row[0])}
+
     def organizations(self, page: int, page_size: int) -> Rows[OrganizationRow]:
         """A page of the organizations, by name."""
         limit, offset = window(page, page_size)
