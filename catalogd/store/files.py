@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
 
@@ -46,7 +47,7 @@ def write(path: Path, chunks: Iterable[bytes], mode: int = 0o644, *, durable: bo
         raise
 
 
-def write_to_replace(path: Path, data: bytes, mode: int = 0o644) -> None:
+def write_to_replace(path: Path | str, data: bytes, mode: int = 0o644) -> None:
     """Write a new file that will be renamed over another one, and need not be durable. A failure leaves no file.
 
     ext4 starts to write a file out as it is renamed over another, unless its blocks are there already: to ask for them
@@ -61,8 +62,17 @@ def write_to_replace(path: Path, data: bytes, mode: int = 0o644) -> None:
         finally:
             os.close(descriptor)
     except BaseException:
-        path.unlink(missing_ok=True)
+        remove(path)
         raise
+
+
+def overwrite(path: str, data: bytes) -> None:
+    """Put `data` in the place of the first bytes of a file that has as many; no room is needed for it."""
+    descriptor = os.open(path, os.O_WRONLY)
+    try:
+        _write_all(descriptor, data)
+    finally:
+        os.close(descriptor)
 
 
 def replace_durably(path: Path, data: bytes) -> None:
@@ -72,6 +82,12 @@ def replace_durably(path: Path, data: bytes) -> None:
     write_durably(temporary, [data])
     os.replace(temporary, path)
     fsync_directory(path.parent)
+
+
+def remove(path: Path | str) -> None:
+    """Remove a file, if it is there."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def read_or_none(path: Path) -> bytes | None:

@@ -107,6 +107,10 @@ class Index:
         # Entries that were brought up: path, what the index had, what main has.
         self.brought_up: list[Change] = []
 
+    def close(self) -> None:
+        """Let go of the scratch files."""
+        self._lock.close()
+
     def signature(self) -> tuple[int, int, int] | None:
         """Changes whenever somebody writes the index."""
         try:
@@ -127,7 +131,7 @@ class Index:
         with self._alone() as alone:
             if not alone:
                 return False
-            if not self._lock.take(b""):
+            if not self._lock.take():
                 clear_stale(self._lock.path, self._scratch, self._root)
                 return False
             # Main only grows, so what is read now is no older than what the index and `followed` are at.

@@ -1,7 +1,8 @@
 """Locks: the catalog's own (flock), and git's lock files, which we must share with git itself.
 
 The kernel drops a flock with its holder, so it can never be stale. git's `x.lock` files can: a killed git leaves them.
-Ours are hard links to a scratch file named after our process, so a dead owner is recognised at once.
+Ours are hard links to a scratch file named after our process, so a dead owner is recognised at once. The scratch files
+are used in turn, as to create and to delete a file is among the dearest steps of a write.
 """
 
 from __future__ import annotations
@@ -13,11 +14,11 @@ import random
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from catalogd.errors import Unavailable
-from catalogd.store.files import fsync, write_to_replace
+from catalogd.store.files import fsync, overwrite, remove, write_to_replace
 
 log = logging.getLogger(__name__)
 
@@ -25,6 +26,10 @@ log = logging.getLogger(__name__)
 STALE_AFTER = 2.0
 # Where processes cannot be listed (no /proc), only age tells.
 STALE_AFTER_UNSEEN = 600.0
+
+# Scratch files of one lock. One is written to again after so many commits; whoever has opened the file before and reads
+# it only then finds the newer content.
+_IN_TURN = 8
 
 # git commands that never lock the index or a branch: catalogd itself keeps some of them running.
 _LOCKLESS = frozenset(
@@ -92,22 +97,33 @@ class GitLock:
     """git's lock on one file: `<file>.lock`, which becomes the file when it is committed."""
 
     def __init__(self, target: Path, scratch: Path):
-        self._target = target
+        self._target = str(target)
         self.path = target.with_name(target.name + ".lock")
-        self._own = scratch / f"{os.getpid()}-lock-{target.name}"
+        self._lock = str(self.path)
+        self._own = [f"{scratch}/{os.getpid()}-lock-{target.name}-{number}" for number in range(_IN_TURN)]
+        self._turn = 0
 
-    def take(self, content: bytes) -> bool:
-        """Create the lock file, with its content, in one step. False if someone else has it."""
-        self._own.unlink(missing_ok=True)  # not overwritten: it may still be a link to the lock or to the file itself
-        write_to_replace(self._own, content)
+    def close(self) -> None:
+        """Remove the scratch files."""
+        for own in self._own:
+            remove(own)
+
+    def take(self, size: int = 0) -> bool:
+        """Create the lock file, with room for a content of `size` bytes. False if someone else has it."""
+        self._turn = (self._turn + 1) % _IN_TURN
+        own = self._own[self._turn]
+        if not _is_free(own, size):
+            remove(own)
+            write_to_replace(own, bytes(size))
         try:
-            os.link(self._own, self.path)
-        except BaseException as error:
-            self._own.unlink(missing_ok=True)
-            if isinstance(error, FileExistsError):
-                return False
-            raise
+            os.link(own, self._lock)
+        except FileExistsError:
+            return False
         return True
+
+    def write(self, content: bytes) -> None:
+        """Give the lock file its content, of as many bytes as it has room for. Raises OSError."""
+        overwrite(self._lock, content)
 
     def sync(self) -> None:
         """Make the lock file's content durable. Raises OSError."""
@@ -115,14 +131,20 @@ class GitLock:
 
     def commit(self) -> None:
         """The lock file becomes the file. Raises OSError where it did not."""
-        os.rename(self.path, self._target)
-        with suppress(OSError):
-            self._own.unlink()
+        os.rename(self._lock, self._target)
 
     def release(self) -> None:
         """Give the lock up; the file stays what it was."""
-        self.path.unlink(missing_ok=True)
-        self._own.unlink(missing_ok=True)
+        remove(self._lock)
+
+
+def _is_free(own: str, size: int) -> bool:
+    """Whether a scratch file of that size is there, and is neither the lock nor the file itself any more."""
+    try:
+        found = os.stat(own)
+    except FileNotFoundError:
+        return False
+    return found.st_nlink == 1 and found.st_size == size
 
 
 def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float = 0.0) -> bool:

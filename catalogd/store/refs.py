@@ -42,6 +42,10 @@ class Branch:
         self._head = git_dir / "HEAD"
         self._file.parent.mkdir(parents=True, exist_ok=True)
 
+    def close(self) -> None:
+        """Let go of the scratch files."""
+        self._lock.close()
+
     def read(self) -> str | None:
         """The id of main's newest commit, None before the first one."""
         loose = read_or_none(self._file)
@@ -64,7 +68,8 @@ class Branch:
         """
         lock = self._lock
         deadline = time.monotonic() + _PATIENCE
-        while not lock.take(new.encode() + b"\n"):
+        content = new.encode() + b"\n"
+        while not lock.take(len(content)):
             if clear_stale(lock.path, self._scratch, self._git_dir.parent):
                 continue
             if time.monotonic() > deadline:
@@ -74,12 +79,14 @@ class Branch:
             if self.read() != old:
                 raise Moved("main was moved by someone else.")
             is_secured = secure()
-            if not is_secured:
-                lock.sync()
         except BaseException:
             lock.release()
             raise
         try:
+            # Not before it is secured: the file that becomes main again may be what the disk has as main to this day.
+            lock.write(content)
+            if not is_secured:
+                lock.sync()
             lock.commit()
         except OSError as error:
             lock.release()

@@ -116,6 +116,8 @@ class Store:
 
     def _let_go(self) -> None:
         self._git.close()
+        self._branch.close()
+        self._index.close()
         self._redo.close()
         self.lock.close()
         if self._server_lock is not None:

@@ -86,7 +86,10 @@ def complaints(root: Path) -> list[str]:
 
 def litter(root: Path) -> list[str]:
     git_dir = root / ".git"
-    found = [*(git_dir / "catalogd" / "scratch").iterdir(), *(git_dir / "objects" / "pack").glob("tmp_*")]
+    found = [*(git_dir / "objects" / "pack").glob("tmp_*")]
+    # An open store keeps the files of its locks.
+    kept = f"{os.getpid()}-lock-"
+    found += [path for path in (git_dir / "catalogd" / "scratch").iterdir() if not path.name.startswith(kept)]
     found += [*git_dir.glob("*.lock"), *(git_dir / "refs").rglob("*.lock")]
     found += (git_dir / "catalogd").glob(".followed*")
     return [str(path.relative_to(root)) for path in found]

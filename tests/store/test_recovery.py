@@ -172,7 +172,7 @@ def test_the_lock_of_a_git_that_died_just_now_is_waited_for(there, name):
 def test_the_lock_of_a_dead_catalogd_is_removed_at_once(there, name, same_id):
     """It is known by a second link, which tells whose it is; in a container the next has the same id."""
     pid = os.getpid() if same_id else dead_process()
-    own = there / ".git/catalogd/scratch" / f"{pid}-lock-{name.rpartition('/')[2].removesuffix('.lock')}"
+    own = there / ".git/catalogd/scratch" / f"{pid}-lock-{name.rpartition('/')[2].removesuffix('.lock')}-0"
     own.write_bytes(b"")
     if same_id:
         age(own, 100_000)
@@ -234,7 +234,7 @@ def test_a_git_that_is_killed_while_it_commits_leaves_nothing_in_the_way(there):
 
 def test_litter_of_dead_processes_is_swept_and_that_of_living_ones_is_not(there):
     scratch, packs = there / ".git/catalogd/scratch", there / ".git/objects/pack"
-    for name in ("file-0", "lock-main", "index"):
+    for name in ("file-0", "lock-main-0", "index"):
         (scratch / f"{dead_process()}-{name}").write_bytes(b"x")
     (packs / "tmp_pack_catalogd_1").write_bytes(b"x")
     (packs / "tmp_pack_catalogd_1.idx").write_bytes(b"x")

@@ -245,3 +245,39 @@ def test_no_update_of_several_processes_is_lost(root, store):
     assert len(in_main) == 201
     store.follow_index()
     assert complaints(root) == []
+
+
+def test_main_gets_its_new_commit_only_once_that_is_durable(root, store):
+    """Its file takes turns with others: one of them may be what the disk still has as main."""
+    put(store, "data/a/one.json", b"0\n")
+    refs = root / ".git/refs/heads"
+
+    def contents() -> str:
+        files = [*(root / ".git/catalogd/scratch").iterdir(), *refs.iterdir()]
+        return "".join(file.read_text("latin-1") for file in files)
+
+    secure = store._redo.secure
+    seen = []
+
+    def looking(group):
+        seen.append(group.newest in contents())
+        done = secure(group)
+        seen.append(group.newest in contents())
+        return done
+
+    store._redo.secure = looking
+    for number in range(1, 20):
+        outcome = put(store, "data/a/one.json", b"%d\n" % number)
+        assert (refs / "main").read_text() == f"{outcome.commit}\n"
+    assert seen == [False] * 38
+
+
+def test_a_store_leaves_no_file_of_its_locks_behind(root):
+    store = Store(root)
+    for number in range(20):
+        put(store, "data/a/one.json", b"%d\n" % number)
+        assert store.follow_index()
+    head = store.head()
+    store.close()
+    assert list((root / ".git/catalogd/scratch").iterdir()) == []
+    assert run_git(root, "rev-parse", "main").stdout.strip() == head
