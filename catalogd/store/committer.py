@@ -95,12 +95,12 @@ class Committer:
         self._worktree = worktree
         self._index = index
         self._redo = redo
-        self._pack_directory = pack_directory
+        self._pack_directory = str(pack_directory)
         self._after_commit = after_commit
         self._queue: deque[_Ticket] = deque()
         self._leading = threading.Lock()
         self._index_seen = index.signature()
-        self._hand = pack_directory.parents[1] / "catalogd" / "hand"
+        self._hand = str(pack_directory.parents[1] / "catalogd" / "hand")
         self._way_is_ours_until = 0.0
         self._lagging: dict[str, set[str | None]] = {}
         self.failure: str | None = None

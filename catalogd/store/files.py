@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def fsync_directory(directory: Path) -> None:
+def fsync_directory(directory: Path | str) -> None:
     """Make the names in `directory` durable: a rename is not, until its directory is synced."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
@@ -31,7 +31,7 @@ def write_durably(path: Path, chunks: Iterable[bytes], mode: int = 0o644) -> Non
     write(path, chunks, mode, durable=True)
 
 
-def write(path: Path, chunks: Iterable[bytes], mode: int = 0o644, *, durable: bool = False) -> None:
+def write(path: Path | str, chunks: Iterable[bytes], mode: int = 0o644, *, durable: bool = False) -> None:
     """Write a new file. A failure leaves no file."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
     try:
@@ -43,7 +43,7 @@ def write(path: Path, chunks: Iterable[bytes], mode: int = 0o644, *, durable: bo
         finally:
             os.close(descriptor)
     except BaseException:
-        path.unlink(missing_ok=True)
+        remove(path)
         raise
 
 
@@ -90,20 +90,27 @@ def remove(path: Path | str) -> None:
         os.unlink(path)
 
 
-def read_or_none(path: Path) -> bytes | None:
+def read_or_none(path: Path | str) -> bytes | None:
     """The file's bytes, or None if there is no such file."""
     try:
         descriptor = os.open(path, os.O_RDONLY)
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        data = b""
-        # One more byte than there are, so that one read finds the end.
-        while len(block := os.read(descriptor, asked := os.fstat(descriptor).st_size - len(data) + 1)) == asked:
-            data += block
-        return data + block
+        return read_all(descriptor)
     finally:
         os.close(descriptor)
+
+
+def read_all(descriptor: int) -> bytes:
+    """What is left to read of an open file."""
+    data = b""
+    # Most files here are smaller, so that one read finds their end.
+    asked = 8192
+    while len(block := os.read(descriptor, asked)) == asked:
+        data += block
+        asked = max(asked, os.fstat(descriptor).st_size - len(data) + 1)
+    return data + block
 
 
 def _write_all(descriptor: int, data: bytes) -> None:

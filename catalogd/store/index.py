@@ -99,6 +99,7 @@ class Index:
         self._root = root
         self._scratch = scratch
         self._file = git.git_dir / "index"
+        self._name = str(self._file)
         self._lock = GitLock(self._file, scratch)
         self._following = scratch.parent / "follow.lock"
         self._followed = followed
@@ -114,7 +115,7 @@ class Index:
     def signature(self) -> tuple[int, int, int] | None:
         """Changes whenever somebody writes the index."""
         try:
-            return signature(self._file.stat())
+            return signature(os.stat(self._name))
         except FileNotFoundError:
             return None
 

@@ -9,9 +9,10 @@ import hashlib
 import os
 import struct
 import zlib
+from itertools import accumulate
 from pathlib import Path
 
-from catalogd.store.files import fsync_directory, write
+from catalogd.store.files import fsync_directory, remove, write
 from catalogd.store.objects import Splice, Tree, object_id
 
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
@@ -70,26 +71,24 @@ class Pack:
             self._append(tree.id, _header(_OFS_DELTA, len(delta)) + _base_offset(distance), _deflated(delta, 1))
         return tree.id
 
-    def write(self, directory: Path, *, durable: bool) -> None:
+    def write(self, directory: Path | str, *, durable: bool) -> None:
         """Write pack and index into `objects/pack`. Raises OSError; leaves no half of it."""
         header = struct.pack(">4sII", b"PACK", 2, len(self._index))
-        digest = hashlib.sha1(header, usedforsecurity=False)
-        for chunk in self._chunks:
-            digest.update(chunk)
-        checksum = digest.digest()
-        temporary = directory / f"{TEMPORARY_PREFIX}{os.getpid()}"
-        temporary_index = temporary.with_suffix(".idx")
-        final = directory / f"pack-{checksum.hex()}.pack"
+        content = b"".join([header, *self._chunks])
+        checksum = hashlib.sha1(content, usedforsecurity=False).digest()
+        temporary = f"{directory}/{TEMPORARY_PREFIX}{os.getpid()}"
+        temporary_index = f"{temporary}.idx"
+        final = f"{directory}/pack-{checksum.hex()}"
         try:
-            write(temporary, [header, *self._chunks, checksum], 0o444, durable=durable)
+            write(temporary, [content, checksum], 0o444, durable=durable)
             write(temporary_index, [self._index_bytes(checksum)], 0o444, durable=durable)
-            os.rename(temporary, final)  # git looks for the .idx first, so it comes last
-            os.rename(temporary_index, final.with_suffix(".idx"))
+            os.rename(temporary, f"{final}.pack")  # git looks for the .idx first, so it comes last
+            os.rename(temporary_index, f"{final}.idx")
             if durable:
                 fsync_directory(directory)
         except BaseException:
-            temporary.unlink(missing_ok=True)
-            temporary_index.unlink(missing_ok=True)
+            remove(temporary)
+            remove(temporary_index)
             raise
 
     def _append(self, new_id: str, header: bytes, compressed: bytes) -> None:
@@ -104,10 +103,7 @@ class Pack:
         counts = [0] * 256
         for raw_id in raw_ids:
             counts[raw_id[0]] += 1
-        fanout, total = [], 0
-        for count in counts:
-            total += count
-            fanout.append(total)
+        fanout = accumulate(counts)
         small, large = [], []
         for i in ids:
             offset = self._index[i][1]

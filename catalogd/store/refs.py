@@ -37,9 +37,10 @@ class Branch:
     def __init__(self, git_dir: Path, scratch: Path):
         self._git_dir = git_dir
         self._file = git_dir / BRANCH
+        self._name = str(self._file)
         self._scratch = scratch
         self._lock = GitLock(self._file, scratch)
-        self._head = git_dir / "HEAD"
+        self._head = str(git_dir / "HEAD")
         self._file.parent.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
@@ -48,12 +49,13 @@ class Branch:
 
     def read(self) -> str | None:
         """The id of main's newest commit, None before the first one."""
-        loose = read_or_none(self._file)
+        loose = read_or_none(self._name)
         if loose is None:
             return self._read_packed()
-        if not _ID.fullmatch(loose.strip()):
+        commit = loose.strip()
+        if not _ID.fullmatch(commit):
             raise NotACatalog(f"{self._file} holds no commit id; restore it from a clone or a backup.")
-        return loose.strip().decode()
+        return commit.decode()
 
     def is_checked_out(self) -> bool:
         """Whether the working tree is on main, so that it has to follow."""

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 
 from catalogd.errors import EditedByHand, Fault
-from catalogd.store.files import write_to_replace
+from catalogd.store.files import read_all, remove, write_to_replace
 from catalogd.store.history import Change
 from catalogd.store.objects import object_id
 
@@ -28,8 +28,8 @@ class WorkTree:
     """The checked-out files of one catalog. All methods want the catalog's lock held."""
 
     def __init__(self, root: Path, scratch: Path):
-        self._root = root
-        self._scratch = scratch
+        self._root = str(root)
+        self._scratch = str(scratch)
         self._seen: dict[str, Signature] = {}
 
     def require_unedited(self, path: str, committed: Collection[str | None]) -> None:
@@ -58,8 +58,8 @@ class WorkTree:
         try:
             for number, (path, data) in enumerate(files.items()):
                 prepared.sources[path] = None if data is None else self._write_scratch(number, data)
-                if data is not None:
-                    (self._root / path).parent.mkdir(parents=True, exist_ok=True)
+                if data is not None and prepared.expected[path] is None:
+                    os.makedirs(os.path.dirname(f"{self._root}/{path}"), exist_ok=True)
         except OSError:
             prepared.discard()
             raise
@@ -143,13 +143,12 @@ class WorkTree:
             self._seen[path] = signature(found)
             if not stat.S_ISREG(found.st_mode):
                 return None
-            with open(descriptor, "rb", closefd=False) as file:
-                return file.read()
+            return read_all(descriptor)
         finally:
             os.close(descriptor)
 
-    def _write_scratch(self, number: int, data: bytes) -> Path:
-        source = self._scratch / f"{os.getpid()}-file-{number}"
+    def _write_scratch(self, number: int, data: bytes) -> str:
+        source = f"{self._scratch}/{os.getpid()}-file-{number}"
         write_to_replace(source, data)
         return source
 
@@ -157,45 +156,45 @@ class WorkTree:
 class Prepared:
     """Files that wait to be renamed into the working tree; None marks one to be removed."""
 
-    def __init__(self, root: Path, expected: dict[str, Signature]):
+    def __init__(self, root: str, expected: dict[str, Signature]):
         self._root = root
-        self._expected = expected
-        self.sources: dict[str, Path | None] = {}
+        self.expected = expected
+        self.sources: dict[str, str | None] = {}
 
     def put_in_place(self) -> None:
         """Rename them all into the tree, except where a hand was quicker. Raises OSError."""
         # The removals last: with its last file a directory goes.
         for path, source in sorted(self.sources.items(), key=lambda item: item[1] is None):
-            target = self._root / path
-            if self._signature(target) != self._expected[path]:
+            target = f"{self._root}/{path}"
+            if self._signature(target) != self.expected[path]:
                 log.warning("%s was edited by hand while it was committed; the file is left as it is", path)
                 if source is not None:
-                    source.unlink()
+                    os.unlink(source)
             elif source is not None:
                 os.replace(source, target)
             else:
-                target.unlink(missing_ok=True)
-                self._remove_if_empty(target.parent)
+                remove(target)
+                self._remove_if_empty(os.path.dirname(target))
 
     def discard(self) -> None:
         """Remove what was prepared."""
         for path, source in self.sources.items():
             if source is not None:
-                source.unlink(missing_ok=True)
-                self._remove_if_empty((self._root / path).parent)
+                remove(source)
+                self._remove_if_empty(os.path.dirname(f"{self._root}/{path}"))
 
     @staticmethod
-    def _signature(target: Path) -> Signature:
+    def _signature(target: str) -> Signature:
         try:
             return signature(os.lstat(target))
         except (FileNotFoundError, NotADirectoryError):
             return None
 
-    def _remove_if_empty(self, directory: Path) -> None:
+    def _remove_if_empty(self, directory: str) -> None:
         try:
-            while directory.parent != self._root and directory != self._root:
-                directory.rmdir()
-                directory = directory.parent
+            while directory != self._root and (parent := os.path.dirname(directory)) != self._root:
+                os.rmdir(directory)
+                directory = parent
         except OSError:
             return  # not empty, or not there: either is fine
 
