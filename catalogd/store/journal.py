@@ -7,11 +7,10 @@ within seconds, and empties the journal. After a power cut, opening the catalog 
 from its parent, a commit's content and its changed files, everything else in git follows.
 
     header   magic, generation, base          synced at each checkpoint; `base` is main's commit at that time
-    hint     generation, end, tip             where the next record goes; not needed after a crash
     records  magic, generation, length, crc32, parent, tip, commits
 
 Records of another generation are left over from before the last checkpoint. Any process that holds the catalog's lock
-may write.
+may write. Each remembers where the records ended, and reads on from there.
 """
 
 from __future__ import annotations
@@ -34,11 +33,10 @@ SIZE = 4 << 20
 _MAGIC = b"catalogd"
 _NO_COMMIT = bytes(20)
 _HEADER = struct.Struct(">8sQ20sI")  # magic, generation, base, crc32
-_HINT = struct.Struct(">QQ20s")  # generation, end, tip
 _RECORD = struct.Struct(">4sQQI20s20s")  # magic, generation, length, crc32, parent, tip
 _RECORD_MAGIC = b"rec1"
 # Apart, so that a torn write of the one cannot touch the other.
-_HINT_AT, _RECORDS_AT = 4096, 8192
+_RECORDS_AT = 8192
 
 _NUMBER = struct.Struct(">I")
 _NO_FILE = 0xFFFFFFFF
@@ -68,6 +66,8 @@ class Journal:
         """Raises OSError where the file cannot be made whole: every byte of it is written once, so that no later
         write needs room."""
         self._path = path
+        # Of which generation this process has read the records up to where, and the last one's tip.
+        self._read_up_to = 0, _RECORDS_AT, b""
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if os.fstat(self._descriptor).st_size != SIZE:
@@ -97,14 +97,13 @@ class Journal:
         head = _RECORD.pack(_RECORD_MAGIC, generation, len(payload), crc, _raw(parent), _raw(tip))
         try:
             _write(self._descriptor, head + payload, end)
-            _write(self._descriptor, _HINT.pack(generation, after, _raw(tip)), _HINT_AT)
             os.fdatasync(self._descriptor)
         except OSError:
             # It is reported as not written, so it must not be made again either, as far as that can still be had.
             with suppress(OSError):
                 _write(self._descriptor, bytes(_RECORD.size), end)
-                _write(self._descriptor, _HINT.pack(generation, end, last), _HINT_AT)
             raise
+        self._read_up_to = generation, after, _raw(tip)
         return True
 
     def is_empty(self) -> bool:
@@ -125,7 +124,6 @@ class Journal:
         # Never one that was there before, not even if the header is torn.
         generation = max(self._header()[0] + 1, time.time_ns())
         self._write_header(generation, base)
-        _write(self._descriptor, _HINT.pack(generation, _RECORDS_AT, _raw(base)), _HINT_AT)
         os.fdatasync(self._descriptor)
 
     def _make(self) -> None:
@@ -148,12 +146,12 @@ class Journal:
 
     def _end(self, generation: int, base: bytes) -> tuple[int, bytes]:
         """(where the next record goes, the commit that the journal ends with)."""
-        hinted, end, tip = _HINT.unpack(os.pread(self._descriptor, _HINT.size, _HINT_AT))
-        if hinted == generation and _RECORDS_AT <= end <= SIZE:
-            return end, tip
-        end, tip = _RECORDS_AT, base
+        known, end, tip = self._read_up_to
+        if known != generation:
+            end, tip = _RECORDS_AT, base
         while found := self._read(end, generation):
             end, tip = found[1], _raw(found[0].tip)
+        self._read_up_to = generation, end, tip
         return end, tip
 
     def _read(self, at: int, generation: int) -> tuple[Record, int] | None:
