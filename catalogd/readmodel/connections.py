@@ -41,6 +41,7 @@ class Connections:
 
     def __init__(self, path: Path):
         self._path = path
+        self._log = path.with_name(path.name + "-wal")
         self._mutex = threading.Lock()
         self._writer_mutex = threading.Lock()
         self._file: _OpenFile | None = None
@@ -89,8 +90,7 @@ class Connections:
 
         The hash table of the full-text index never shrinks, and is walked in every commit.
         """
-        log_file = self._path.with_name(self._path.name + "-wal")
-        if self._written is not None and _size(log_file) > LOG_BYTES:
+        if self._written is not None and _size(self._log) > LOG_BYTES:
             with _translated(self._path):
                 self._written[1].execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._close_writer()

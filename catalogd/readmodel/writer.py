@@ -66,7 +66,7 @@ class Writer:
         self._execute = connection.execute
         self._connection = connection
         self._blobs = blobs
-        self._newest = self._read_newest()
+        self._newest, self._settled_at = self._read_newest()
 
     @property
     def mirrored(self) -> str | None:
@@ -93,7 +93,9 @@ class Writer:
         versions = _Versions(self._blobs, contents, parsed or {})
         public = sum(self._record_change(seq, change, versions) for change in commit.changes)
         committed_at = _text(commit.committed_at)
-        self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
+        # That of the newest commit is the latest of all.
+        if self._settled_at > committed_at:
+            self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
         self._execute(
             "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message, changes, public_changes)"
             " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
@@ -111,7 +113,7 @@ class Writer:
         batch = batch_of(commit.message)
         if batch:
             self._execute("UPDATE meta SET batch = max(batch, ?)", (batch,))
-        self._newest = Position(seq, commit.id)
+        self._newest, self._settled_at = Position(seq, commit.id), committed_at
         return seq
 
     def put(self, path: str, blob: str, data: bytes, *, document: Document | None = None) -> None:
@@ -151,7 +153,7 @@ class Writer:
         for table in ("change", "commit_", "file"):
             self._execute(f"DELETE FROM {table}")
         self._execute("UPDATE meta SET commit_id = NULL, batch = 0")
-        self._newest = self._read_newest()
+        self._newest, self._settled_at = self._read_newest()
 
     def load(self, files: Iterable[tuple[str, str, bytes]]) -> None:
         """Replace all documents by those of `files`, as (path, blob id, content): what put() does, for very many."""
@@ -174,9 +176,10 @@ class Writer:
 
     # -- history
 
-    def _read_newest(self) -> Position:
-        row = self._execute("SELECT seq, id FROM commit_ ORDER BY seq DESC LIMIT 1").fetchone()
-        return Position(*row) if row else Position(0, "")
+    def _read_newest(self) -> tuple[Position, str]:
+        """The newest commit, and when all of the history was committed by."""
+        row = self._execute("SELECT seq, id, settled_at FROM commit_ ORDER BY seq DESC LIMIT 1").fetchone()
+        return (Position(row[0], row[1]), row[2]) if row else (Position(0, ""), "")
 
     def _record_change(self, seq: int, change: Change, versions: _Versions) -> int:
         """Returns 1 if anyone may see the change, else 0."""

@@ -139,6 +139,7 @@ class Snapshot:
         self._objects = objects
         self.commit = commit
         self.root = root
+        self._found: dict[str, Entry | None] = {}
 
     def id_of(self, path: str) -> str | None:
         """The id of the blob or tree at `path`, None where there is nothing."""
@@ -168,6 +169,12 @@ class Snapshot:
                 yield path
 
     def _entry(self, path: str) -> Entry | None:
+        # A write asks for the same few paths again and again.
+        if path not in self._found:
+            self._found[path] = self._look_up(path)
+        return self._found[path]
+
+    def _look_up(self, path: str) -> Entry | None:
         tree = self.root
         *directories, name = path.split("/")
         for directory in directories:
