@@ -10,8 +10,9 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection
 from pathlib import Path
+
+from tests.benchmarks.client import Client
 
 PER_NAMESPACE = 10
 
@@ -57,12 +58,9 @@ class Served:
     token: str
     pid: int
 
-    def connect(self) -> HTTPConnection:
-        return HTTPConnection(self.host, self.port, timeout=60)
-
-    @property
-    def headers(self) -> dict[str, str]:
-        return {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+    def connect(self) -> Client:
+        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+        return Client(self.host, self.port, headers)
 
 
 @contextmanager
