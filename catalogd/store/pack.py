@@ -74,13 +74,15 @@ class Pack:
     def write(self, directory: Path | str, *, durable: bool) -> None:
         """Write pack and index into `objects/pack`. Raises OSError; leaves no half of it."""
         header = struct.pack(">4sII", b"PACK", 2, len(self._index))
-        content = b"".join([header, *self._chunks])
-        checksum = hashlib.sha1(content, usedforsecurity=False).digest()
+        digest = hashlib.sha1(header, usedforsecurity=False)
+        for chunk in self._chunks:
+            digest.update(chunk)
+        checksum = digest.digest()
         temporary = f"{directory}/{TEMPORARY_PREFIX}{os.getpid()}"
         temporary_index = f"{temporary}.idx"
         final = f"{directory}/pack-{checksum.hex()}"
         try:
-            write(temporary, [content, checksum], 0o444, durable=durable)
+            write(temporary, [header, *self._chunks, checksum], 0o444, durable=durable)
             write(temporary_index, [self._index_bytes(checksum)], 0o444, durable=durable)
             os.rename(temporary, f"{final}.pack")  # git looks for the .idx first, so it comes last
             os.rename(temporary_index, f"{final}.idx")
