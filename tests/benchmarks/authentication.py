@@ -9,10 +9,10 @@ from __future__ import annotations
 import statistics
 import tempfile
 import time
-from http.client import HTTPConnection
 from pathlib import Path
 
 from tests.benchmarks.catalogs import make, name_of, serving
+from tests.benchmarks.client import Client
 
 REPOSITORIES = 1_000
 TURNS = 400
@@ -24,14 +24,11 @@ def run() -> str:
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
         root = make(Path(directory), REPOSITORIES)
         with serving(root) as served:
-            ways = {"without credentials": {}, "with a token": {"Authorization": f"Token {served.token}"}}
-            connections = {way: served.connect() for way in ways}
+            ways = {"without credentials": served.connect(anonymous=True), "with a token": served.connect()}
             seconds: dict[str, list[float]] = {way: [] for way in ways}
             for turn in range(TURNS):
-                for way, headers in ways.items():
-                    seconds[way] += [
-                        _get(connections[way], turn * GETS_A_TURN + number, headers) for number in range(GETS_A_TURN)
-                    ]
+                for way, client in ways.items():
+                    seconds[way] += [_get(client, turn * GETS_A_TURN + number) for number in range(GETS_A_TURN)]
     medians = {way: statistics.median(all_of_them) for way, all_of_them in seconds.items()}
     plain, authenticated = medians.values()
     rows = ["| GET of one repository | median | p95 |", "| --- | --- | --- |"]
@@ -42,15 +39,13 @@ def run() -> str:
     return "\n".join(rows)
 
 
-def _get(connection: HTTPConnection, number: int, headers: dict[str, str]) -> float:
+def _get(client: Client, number: int) -> float:
     path = "/v1/repositories/{}/{}".format(*name_of(number * 7919 % REPOSITORIES))
     start = time.perf_counter()
-    connection.request("GET", path, headers=headers)
-    reply = connection.getresponse()
-    answer = reply.read()
+    status, answer = client.request("GET", path, b"")
     seconds = time.perf_counter() - start
-    if reply.status != 200:
-        raise RuntimeError(f"{reply.status}: {answer!r}")
+    if status != 200:
+        raise RuntimeError(f"{status}: {answer!r}")
     return seconds
 
 

@@ -58,8 +58,10 @@ class Served:
     token: str
     pid: int
 
-    def connect(self) -> Client:
-        headers = {"Authorization": f"Token {self.token}", "Content-Type": "application/json"}
+    def connect(self, *, anonymous: bool = False) -> Client:
+        headers = {"Content-Type": "application/json"}
+        if not anonymous:
+            headers["Authorization"] = f"Token {self.token}"
         return Client(self.host, self.port, headers)
 
 
