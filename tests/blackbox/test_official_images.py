@@ -159,7 +159,7 @@ def test_what_is_exported_and_imported_again_is_the_same_to_the_byte(served: Ser
 
 @pytest.mark.slow
 def test_a_backup_becomes_a_new_catalog_with_history_and_accounts(served: Served, tmp_path: Path) -> None:
-    token = served.user("keeper")
+    token = served.user("keeper", "--admin")
     head = served.client().put("/v1/repositories/library/mongo", {"description": "before the backup"}).commit
     archive = tmp_path / "backup.tar.gz"
     done = served.run("backup", archive)
