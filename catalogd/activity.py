@@ -32,11 +32,15 @@ _TRIES = 20
 
 
 class Seen(NamedTuple):
-    """A document with what is pending, for one caller. `pending` tells versions of it apart that have one blob."""
+    """A document with what is pending, for one caller. `version` tells what is shown of one blob apart; 0 is the blob.
+
+    It is made of what is shown, not of what has led there: that can be the same for two who see different things. So
+    with PostgreSQL a row with a lower id may become visible after one with a higher.
+    """
 
     document: Mapping[str, Any]
     is_starred: bool
-    pending: int
+    version: int
 
 
 class _Known(NamedTuple):
@@ -94,8 +98,10 @@ class Activity:
         known = self._current()
         pending = [] if batch is None else [row for row in known.pending.get(name, ()) if _is_after(row, batch)]
         is_starred = name in self._starred_by(known, caller.account.name)
-        newest = max((row.last_id for row in pending), default=0)
-        return Seen(_with(document, pending), is_starred, 2 * newest + is_starred)
+        shown = _with(document, pending)
+        stars = shown["repo_starred_count"]
+        as_stored = not is_starred and stars == document["repo_starred_count"]
+        return Seen(shown, is_starred, 0 if as_stored else 1 + 2 * stars + is_starred)
 
     def seen_now(self, caller: Caller, document: Mapping[str, Any]) -> Seen:
         """A document that was just written, with what is pending."""
@@ -139,12 +145,15 @@ class Activity:
     def fold(self) -> int:
         """Write what is pending into the documents. Returns how many repositories were counted.
 
-        What cannot be written now (a file edited by hand, a repository that is deleted) waits. One process may do this
-        at a time. Raises what the catalog and the state raise.
+        What cannot be written now (a file edited by hand, a repository that is deleted) waits, and so does what is
+        counted meanwhile: under steady stars a fold would never end. One process may do this at a time. Raises what the
+        catalog and the state raise.
         """
         with self._folding:
             self._settle()
-            return sum(iter(self._fold_some, 0))
+            names = list(self._deltas(None))
+            starts = range(0, len(names), _MOST_IN_A_BATCH)
+            return sum(self._fold_some(names[start : start + _MOST_IN_A_BATCH]) for start in starts)
 
     def _settle(self) -> None:
         """Forget what is in the documents, and take back what a fold that was cut off has not brought there.
@@ -156,10 +165,9 @@ class Activity:
         while (unfinished := self._state.newest_batch()) > counted:
             self._state.release_batch(unfinished)
 
-    def _fold_some(self) -> int:
-        """One commit. Returns how many repositories were counted; 0 if nothing is left to be."""
+    def _fold_some(self, names: list[Name]) -> int:
+        """One commit. Returns how many of the repositories were counted."""
         batch = self._catalog.counted() + 1
-        names = list(self._deltas(None))[:_MOST_IN_A_BATCH]
         for _ in range(_TRIES):
             if not names:
                 break

@@ -1,8 +1,8 @@
 """Conditional requests (RFC 9110, section 13) and the tags of entities.
 
-The tag of a detail is `"<blob>"`, or `"<blob>.<n>"` while activity is pending that is not in the document
-yet. A write compares the blob, because that is what it would overwrite; a read compares the whole of it,
-because that is what the caller has.
+The tag of a detail is `"<blob>"`, or `"<blob>.<n>"` where the caller is shown more than the document has: stars that
+are not counted in it yet, or one of their own. A write compares the blob, because that is what it would overwrite; a
+read compares the whole of it, because that is what the caller has.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ _LIST = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _ONE = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
-def etag(blob: str, pending: int = 0) -> str:
-    """The strong tag of a representation made from a blob and `pending` activities."""
-    return f'"{blob}.{pending}"' if pending else f'"{blob}"'
+def etag(blob: str, version: int = 0) -> str:
+    """The strong tag of a representation of a blob; `version` tells several of one blob apart, 0 is the first."""
+    return f'"{blob}.{version}"' if version else f'"{blob}"'
 
 
 def if_match(header: str | None) -> IfMatch | None:

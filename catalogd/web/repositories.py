@@ -42,7 +42,7 @@ class Repositories:
     def detail(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
         found = self._catalog.detail(caller(req), namespace, repo_name, at=req.parameters["at"])
         seen = self._activity.seen(caller(req), found.document, found.batch)
-        tag = etag(found.blob, seen.pending)
+        tag = etag(found.blob, seen.version)
         if not send_unless_known(req, resp, tag, found.commit):
             send(resp, representations.detail(seen.document, seen.is_starred), found.commit, tag)
 
@@ -102,5 +102,5 @@ class Repositories:
 def send_detail(req: Request, resp: falcon.Response, activity: Activity, written: Written) -> None:
     """Replies to a write with the whole repository as it is now."""
     seen = activity.seen_now(caller(req), written.document)
-    tag = etag(written.blob, seen.pending)
+    tag = etag(written.blob, seen.version)
     send(resp, representations.detail(seen.document, seen.is_starred), written.commit, tag)

@@ -35,17 +35,35 @@ class Site:
 
     @property
     def client(self) -> testing.TestClient:
-        return testing.TestClient(self.app, headers={"Authorization": f"Token {self.token}"})
+        return self.with_token(self.token)
 
     @property
     def anonymous(self) -> testing.TestClient:
         return testing.TestClient(self.app)
+
+    def with_token(self, token: str) -> testing.TestClient:
+        return testing.TestClient(self.app, headers={"Authorization": f"Token {token}"})
+
+    def user(self, name: str, **token: object) -> testing.TestClient:
+        """A client of a new user, whose token is as said."""
+        self.accounts.add_user(name)
+        return self.with_token(self.accounts.create_token(name, **token)[0])
 
     def create(self, path: str, **fields: object) -> testing.Result:
         namespace, repo_name = path.split("/")
         created = self.client.simulate_post(f"/v1/repositories/{namespace}", json={"repo_name": repo_name, **fields})
         assert created.status_code == 201, created.text
         return created
+
+
+def problem(reply: testing.Result, status: int, slug: str | None = None) -> list[str]:
+    """The pointers of a problem, which has the one shape of all errors (RFC 9457)."""
+    assert reply.status_code == status, reply.text
+    assert reply.headers["content-type"] == "application/problem+json"
+    assert slug is None or reply.json["type"] == f"urn:catalogd:{slug}"
+    assert reply.json["status"] == status
+    assert reply.json["title"] and reply.json["detail"].endswith((".", "?"))
+    return [fault["pointer"] for fault in reply.json.get("errors", [])]
 
 
 class Wire:

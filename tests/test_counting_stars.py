@@ -1,0 +1,353 @@
+"""Stars on a real catalog and a real state: shown at once, and folded into the documents so that each counts once."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
+from catalogd.activity import Activity
+from catalogd.catalog import Caller, Catalog, Deltas
+from catalogd.errors import Forbidden, NotFound, Unauthenticated
+from catalogd.state import State
+from catalogd.store import Store
+
+PROGRAM = Path(__file__).with_name("folding.py")
+APP, LIB, TOOL = ("team", "app"), ("team", "lib"), ("team", "tool")
+ALL = (APP, LIB, TOOL)
+
+_POSTGRESQL = pytest.param("postgresql", marks=pytest.mark.slow)
+on_both_databases = pytest.mark.parametrize("where", ["sqlite", _POSTGRESQL], indirect=True)
+
+
+def caller(name: str, *, is_admin: bool = False, namespace: str | None = None) -> Caller:
+    scopes = frozenset(SCOPES) if is_admin else frozenset({"read", "write"})
+    return Caller(Account(name, None, is_admin, scopes, namespace), "a-request")
+
+
+ADMIN, ANN, BOB, EVE = caller("admin", is_admin=True), caller("ann"), caller("bob"), caller("eve")
+NOBODY = Caller(ANONYMOUS, "a-request")
+
+
+@pytest.fixture
+def where(request, tmp_path):
+    """Where the state is kept: in an SQLite file, unless a test says otherwise."""
+    kind = getattr(request, "param", "sqlite")
+    return tmp_path / "state.db" if kind == "sqlite" else request.getfixturevalue("postgresql_url")
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    Store.create(tmp_path / "catalog")
+    return tmp_path / "catalog"
+
+
+@pytest.fixture
+def catalog(root):
+    opened = Catalog.open(root)
+    for namespace, repo_name in ALL:
+        opened.create(ADMIN, namespace, {"repo_name": repo_name})
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def state(where):
+    with State(where) as opened:
+        accounts = Accounts(opened, email_domain="users.example.org")
+        for one in (ADMIN, ANN, BOB, EVE):
+            accounts.add_user(one.account.name, is_admin=one.account.is_admin)
+        yield opened
+
+
+@pytest.fixture
+def activity(catalog, state) -> Activity:
+    return Activity(catalog, state)
+
+
+def seen(activity: Activity, catalog: Catalog, who: Caller = NOBODY, name: tuple[str, str] = APP):
+    found = catalog.detail(who, *name)
+    return activity.seen(who, found.document, found.batch)
+
+
+def count(activity: Activity, catalog: Catalog, name: tuple[str, str] = APP) -> int:
+    """As it is shown."""
+    return seen(activity, catalog, name=name).document["repo_starred_count"]
+
+
+def stored(catalog: Catalog, name: tuple[str, str] = APP) -> int:
+    """As the document on main has it."""
+    found = catalog.store.snapshot().read("data/{}/{}.json".format(*name))
+    assert found is not None
+    return json.loads(found[1]).get("repo_starred_count", 0)
+
+
+def commits(root: Path, git) -> list[str]:
+    return git(root, "log", "--format=%s").splitlines()
+
+
+# --- what is shown
+
+
+@on_both_databases
+def test_a_star_shows_at_once_for_everyone_and_as_starred_for_the_starrer_alone(activity, catalog):
+    activity.star(ANN, *APP)
+    assert {seen(activity, catalog, who).document["repo_starred_count"] for who in (NOBODY, ANN, BOB, ADMIN)} == {1}
+    assert [seen(activity, catalog, who).is_starred for who in (ANN, BOB, NOBODY)] == [True, False, False]
+    activity.unstar(ANN, *APP)
+    assert (count(activity, catalog), seen(activity, catalog, ANN).is_starred) == (0, False)
+
+
+@on_both_databases
+def test_a_star_set_twice_or_taken_back_twice_counts_once(activity, catalog):
+    for _ in range(2):
+        activity.star(ANN, *APP)
+    assert count(activity, catalog) == 1
+    for _ in range(2):
+        activity.unstar(ANN, *APP)
+    assert count(activity, catalog) == 0
+
+
+def test_a_list_shows_what_the_detail_shows(activity, catalog):
+    activity.star(ANN, *APP)
+    activity.fold()
+    activity.star(BOB, *APP)
+    page = activity.starred(ANN)
+    [listed] = activity.counted(page.results, page.batch)
+    assert listed["repo_starred_count"] == count(activity, catalog) == 2
+
+
+def test_what_one_may_not_read_cannot_be_starred_and_says_that_it_is_not_there(activity, catalog, state):
+    catalog.create(ADMIN, "team", {"repo_name": "secret", "is_public": False})
+    for act in (activity.star, activity.unstar):
+        with pytest.raises(NotFound):
+            act(ANN, "team", "secret")
+        with pytest.raises(NotFound):
+            act(NOBODY, "team", "secret")
+        with pytest.raises(Unauthenticated):
+            act(NOBODY, *APP)
+        with pytest.raises(Forbidden):
+            act(caller("ann", namespace="other"), *APP)
+    assert state.pending_activity() == []
+
+
+def test_what_one_has_starred_is_listed_by_name_in_pages_while_one_may_read_it(activity, catalog):
+    for name in reversed(ALL):
+        activity.star(ANN, *name)
+    activity.star(BOB, *APP)
+    catalog.update(ADMIN, *LIB, {"is_public": False}, patch=False)
+    pages = [activity.starred(ANN, page, 1) for page in (1, 2)]
+    assert [page.count for page in pages] == [2, 2]
+    assert [page.results[0]["repo_name"] for page in pages] == ["app", "tool"]
+    with pytest.raises(NotFound):
+        activity.starred(ANN, 3, 1)
+    catalog.update(ADMIN, *LIB, {"is_public": True}, patch=False)
+    assert activity.starred(ANN).count == 3
+    assert activity.starred(EVE).count == 0
+    with pytest.raises(Forbidden):
+        activity.starred(caller("ann", namespace="team"))
+
+
+# --- folding
+
+
+@on_both_databases
+def test_a_fold_is_one_commit_for_all_and_the_counts_are_right_before_during_and_after(activity, catalog, root, git):
+    for who in (ANN, BOB):
+        activity.star(who, *APP)
+    activity.star(EVE, *LIB)
+    before = len(commits(root, git))
+    assert [count(activity, catalog, name) for name in ALL] == [2, 1, 0]
+    assert [stored(catalog, name) for name in ALL] == [0, 0, 0]
+    assert activity.fold() == 2
+    assert [count(activity, catalog, name) for name in ALL] == [2, 1, 0]
+    assert [stored(catalog, name) for name in ALL] == [2, 1, 0]
+    assert len(commits(root, git)) == before + 1
+    said = git(root, "log", "-1", "--format=%an%n%B")
+    assert said.startswith("catalogd\nCount the stars of 2 repositories\n")
+    assert "Activity-Batch: 1\n" in said
+    assert activity.fold() == 0
+    assert len(commits(root, git)) == before + 1
+    assert [count(activity, catalog, name) for name in ALL] == [2, 1, 0]
+
+
+def test_a_count_is_no_update_and_changes_nothing_but_the_count(activity, catalog):
+    before = catalog.detail(NOBODY, *APP).document
+    activity.star(ANN, *APP)
+    activity.fold()
+    assert catalog.detail(NOBODY, *APP).document == before | {"repo_starred_count": 1}
+
+
+def test_a_batch_that_cancels_out_makes_no_commit_and_is_forgotten(activity, catalog, state, root, git):
+    activity.star(ANN, *APP)
+    activity.unstar(ANN, *APP)
+    before = commits(root, git)
+    activity.fold()
+    assert (commits(root, git), state.pending_activity()) == (before, [])
+
+
+@pytest.mark.parametrize("step", ["assigned", "committed"])
+@on_both_databases
+def test_what_a_fold_that_was_cut_off_had_done_is_counted_once(activity, catalog, state, step):
+    activity.star(ANN, *APP)
+    activity.star(BOB, *APP)
+    state.assign_batch(1, [APP])
+    activity.star(EVE, *APP)
+    if step == "committed":
+        catalog.count(ADMIN, 1, {APP: Deltas(2)})
+    assert count(activity, catalog) == 3
+    again = Activity(catalog, state)
+    again.fold()
+    assert (count(again, catalog), stored(catalog)) == (3, 3)
+    again.fold()
+    assert (count(again, catalog), stored(catalog), state.pending_activity()) == (3, 3, [])
+
+
+@pytest.mark.slow
+def test_a_fold_that_is_killed_at_any_moment_loses_no_star_and_counts_none_twice(activity, catalog, state, root, where):
+    chance = random.Random(20)
+    for _ in range(20):
+        command = [sys.executable, str(PROGRAM), str(root), str(where)]
+        with subprocess.Popen(command, stdout=subprocess.PIPE) as folding:
+            assert folding.stdout is not None
+            assert folding.stdout.readline() == b"folds\n"
+            until = time.monotonic() + chance.uniform(0.0, 0.15)
+            while time.monotonic() < until:
+                act = chance.choice((activity.star, activity.unstar))
+                act(chance.choice((ANN, BOB, EVE)), *chance.choice(ALL))
+            folding.kill()
+        stars = {name: sum(state.is_starred(one, *name) for one in ("ann", "bob", "eve")) for name in ALL}
+        assert {name: count(activity, catalog, name) for name in ALL} == stars
+    activity.fold()
+    activity.fold()
+    assert {name: stored(catalog, name) for name in ALL} == stars
+    assert state.pending_activity() == []
+
+
+def test_a_repository_that_cannot_be_written_waits_and_stops_no_other(activity, catalog, root, git):
+    for name in ALL:
+        activity.star(ANN, *name)
+    (root / "data/team/app.json").write_text("{}")
+    catalog.delete(ADMIN, *LIB)
+    assert activity.fold() == 1
+    assert (stored(catalog), stored(catalog, TOOL)) == (0, 1)
+    assert count(activity, catalog) == 1
+    assert activity.fold() == 0
+
+    catalog.follow_index()
+    git(root, "restore", "data/team/app.json")
+    assert activity.fold() == 1
+    assert stored(catalog) == 1
+
+
+def test_a_broken_document_waits_until_it_is_mended(activity, catalog, root, git):
+    for name in (APP, LIB):
+        activity.star(ANN, *name)
+    catalog.follow_index()
+    (root / "data/team/app.json").write_text("{")
+    git(root, "commit", "-q", "--no-verify", "-am", "Break it")
+    assert activity.fold() == 1
+    assert stored(catalog, LIB) == 1
+    git(root, "revert", "--no-edit", "HEAD~1", check=False)
+    catalog.follow_index()
+    good = git(root, "show", "HEAD~2:data/team/app.json")
+    (root / "data/team/app.json").write_text(good)
+    git(root, "commit", "-q", "--no-verify", "-am", "Mend it")
+    assert activity.fold() == 1
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+
+
+def test_the_stars_of_a_repository_that_is_restored_are_counted_then(activity, catalog):
+    there = catalog.detail(NOBODY, *APP).commit
+    activity.star(ANN, *APP)
+    catalog.delete(ADMIN, *APP)
+    assert activity.fold() == 0
+    assert catalog.rollback(ADMIN, *APP, there).document["repo_starred_count"] == 0
+    assert count(activity, catalog) == 1
+    assert activity.fold() == 1
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+
+
+@on_both_databases
+def test_the_stars_of_a_user_who_is_removed_are_taken_back(activity, catalog, state):
+    activity.star(ANN, *APP)
+    activity.star(BOB, *APP)
+    activity.fold()
+    Accounts(state, email_domain="users.example.org").remove_user("ann")
+    assert (count(activity, catalog), stored(catalog)) == (1, 2)
+    activity.fold()
+    assert (count(activity, catalog), stored(catalog)) == (1, 1)
+
+
+# --- at once
+
+
+def test_what_is_shown_has_one_version_whatever_has_led_there(activity, catalog):
+    activity.star(ANN, *APP)
+    one = seen(activity, catalog)
+    activity.star(BOB, *APP)
+    two = seen(activity, catalog)
+    activity.unstar(BOB, *APP)
+    assert seen(activity, catalog) == one
+    assert one.version != two.version
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["postgresql"], indirect=True)
+def test_a_star_that_becomes_visible_after_a_later_one_is_another_version(activity, catalog, where):
+    """PostgreSQL gives out ids as rows are written, and shows the rows as their transactions end."""
+    with psycopg.connect(where) as connection:
+        connection.execute("INSERT INTO activity (namespace, repo_name, stars) VALUES ('team', 'app', 1)")
+        activity.star(BOB, *APP)
+        before = seen(activity, catalog)
+    after = seen(activity, catalog)
+    assert [one.document["repo_starred_count"] for one in (before, after)] == [1, 2]
+    assert before.version != after.version
+
+
+@pytest.mark.slow
+@on_both_databases
+def test_readers_never_see_a_count_go_back_or_jump_while_stars_are_set_and_folded(activity, catalog, state):
+    accounts = Accounts(state, email_domain="users.example.org")
+    users = [f"user{number}" for number in range(150)]
+    for user in users:
+        accounts.add_user(user)
+    known = {"least": 0, "most": 0}  # stars that have been set, and those that are being set
+    wrong: list[tuple[int, int, int]] = []
+    stopping = threading.Event()
+
+    def read() -> None:
+        last = 0
+        while not stopping.is_set():
+            least = known["least"]
+            shown = count(activity, catalog)
+            if not max(last, least) <= shown <= known["most"]:
+                wrong.append((last, shown, known["most"]))
+            last = shown
+
+    def fold() -> None:
+        while not stopping.wait(0.1):
+            activity.fold()
+
+    threads = [threading.Thread(target=target) for target in (read, read, fold)]
+    for thread in threads:
+        thread.start()
+    for user in users:
+        known["most"] += 1
+        activity.star(caller(user), *APP)
+        known["least"] += 1
+        time.sleep(0.01)
+    stopping.set()
+    for thread in threads:
+        thread.join()
+    activity.fold()
+    assert wrong == []
+    assert (count(activity, catalog), stored(catalog)) == (150, 150)
