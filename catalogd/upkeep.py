@@ -60,7 +60,7 @@ class Upkeep:
         while not self._stopping.wait(self._settings.activity_interval):
             try:
                 self._activity.fold()
-            except (CatalogdError, OSError):
+            except Exception:  # as above: stars would be counted no more
                 log.exception("activity could not be folded into the documents; it is tried again")
 
     def _keep_house(self) -> None:
