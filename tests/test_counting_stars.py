@@ -16,7 +16,7 @@ import pytest
 from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Caller, Catalog, Deltas
-from catalogd.errors import Forbidden, NotFound, Unauthenticated
+from catalogd.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.state import State
 from catalogd.store import Store
 
@@ -273,6 +273,31 @@ def test_the_stars_of_a_repository_that_is_restored_are_counted_then(activity, c
     assert catalog.rollback(ADMIN, *APP, there).document["repo_starred_count"] == 0
     assert count(activity, catalog) == 1
     assert activity.fold() == 1
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+
+
+def test_a_repository_restored_from_before_it_was_starred_keeps_its_count(activity, catalog):
+    unstarred = catalog.detail(NOBODY, *APP).commit
+    activity.star(ANN, *APP)
+    activity.fold()
+    catalog.delete(ADMIN, *APP)
+    catalog.rollback(ADMIN, *APP, unstarred)
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+    catalog.delete(ADMIN, *APP)
+    deleted = catalog.detail(NOBODY, *LIB).commit
+    catalog.revert(ADMIN, deleted)
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+
+
+def test_to_revert_a_commit_takes_no_star_back(activity, catalog):
+    changed = catalog.update(ADMIN, *APP, {"description": "changed"}, patch=False).commit
+    activity.star(ANN, *APP)
+    activity.fold()
+    folded = catalog.detail(NOBODY, *APP).commit
+    with pytest.raises(Conflict, match="nothing that is not undone already"):
+        catalog.revert(ADMIN, folded)
+    catalog.revert(ADMIN, changed)
+    assert catalog.detail(NOBODY, *APP).document["description"] == ""
     assert (stored(catalog), count(activity, catalog)) == (1, 1)
 
 

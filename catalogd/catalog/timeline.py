@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from dataclasses import dataclass
 
 from catalogd import names, rights
@@ -18,6 +19,8 @@ from catalogd.store import Change, Draft, Reading, blob_id, rfc3339, short
 
 # As a page's size: more changes than any commit has.
 _ALL = 1 << 31
+# So many versions back, at most, a document that can be read is looked for.
+_MOST_UNREADABLE = 10
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -102,6 +105,7 @@ class Timeline(UseCases):
             old = self._moments.document(namespace, repo_name, old_blob)
         except NotFound as error:
             raise Invalid(error.detail, [Fault("/commit", "must be one with a document that can be read")]) from error
+        last = self._last_document(namespace, repo_name)
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:
@@ -109,7 +113,7 @@ class Timeline(UseCases):
             found = reading.read(path)
             require_match(if_match, found[0] if found else None)
             current = _parsed_or_none(found, namespace, repo_name)
-            after = bodies.rolled_back(old, current)
+            after = bodies.rolled_back(old, current or last)
             result.created = found is None
             if found is not None and current is not None and bodies.same_but_for_time(current, after):
                 result.document, result.blob = current, found[0]
@@ -139,8 +143,8 @@ class Timeline(UseCases):
     def revert(self, caller: Caller, commit: str) -> dict:
         """Undo one commit in a new one; returns that as commit() does.
 
-        Later changes of other fields stay. Raises Conflict naming the fields that were changed since, NotFound,
-        Unauthenticated, Forbidden, Malformed.
+        Later changes of other fields stay, and counters too. Raises Conflict naming the fields that were changed since,
+        NotFound, Unauthenticated, Forbidden, Malformed.
         """
         self._mirror.check()
         moment = self._model.resolve(commit)
@@ -215,6 +219,17 @@ class Timeline(UseCases):
         entries = self._model.history(path, floor, rights.Visibility(everything=True), 1, 1).rows
         return entries[0].seq if entries else None
 
+    def _last_document(self, namespace: str, repo_name: str) -> Document | None:
+        """The newest one that can be read, of a repository that is deleted or broken too; None if that is long ago."""
+        path = names.document_path(namespace, repo_name)
+        entries = self._model.history(path, 0, rights.Visibility(everything=True), 1, _MOST_UNREADABLE).rows
+        for entry in entries:
+            with suppress(NotFound):
+                found = self._version(namespace, repo_name, entry.seq, 0).document
+                if found is not None:
+                    return found
+        return None
+
     def _version(self, namespace: str, repo_name: str, seq: int, floor: int) -> _Version:
         blob = self._model.state_at(seq, names.document_path(namespace, repo_name)) if seq >= floor else None
         return _Version(blob, self._moments.document(namespace, repo_name, blob) if blob else None)
@@ -282,15 +297,15 @@ class Timeline(UseCases):
             return
         namespace, repo_name = parsed
         if current == change.new:  # nothing has come since, so there is nothing to merge, nor need it be readable
-            old = parse_stored(self._store.blob(change.old), namespace, repo_name) if change.old else None
-            stamped = None if old is None else old | {"updated_at": now}
-            files[change.path] = stamped and self._validated(reading, namespace, repo_name, stamped)
+            ours = _parsed_or_none(found, namespace, repo_name)
+            old = self._reverted(namespace, repo_name, change.old, ours)
+            if old is None:
+                files[change.path] = None
+            elif ours is None or not bodies.same_but_for_time(old, ours):
+                files[change.path] = self._validated(reading, namespace, repo_name, old | {"updated_at": now})
             return
-        base, theirs = (
-            parse_stored(self._store.blob(blob), namespace, repo_name) if blob else None
-            for blob in (change.new, change.old)
-        )
         ours = parse_stored(found[1], namespace, repo_name) if found else None
+        base, theirs = (self._reverted(namespace, repo_name, blob, ours) for blob in (change.new, change.old))
         merged = merge(base, ours, theirs)
         if merged.conflicts:
             faults += [
@@ -305,6 +320,10 @@ class Timeline(UseCases):
             if ours is None or not bodies.same_but_for_time(document, ours):
                 stamped = document | {"updated_at": now}
                 files[change.path] = self._validated(reading, namespace, repo_name, stamped)
+
+    def _reverted(self, namespace: str, repo_name: str, blob: str | None, ours: Document | None) -> Document | None:
+        """The document in a blob with the counters of today's. Raises Conflict where a hand had broken it."""
+        return bodies.rolled_back(parse_stored(self._store.blob(blob), namespace, repo_name), ours) if blob else None
 
     def _revert_file(
         self, change: Change, current: str | None, files: dict[str, bytes | None], faults: list[Fault]
