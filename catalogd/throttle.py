@@ -15,6 +15,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from catalogd.errors import TooManyAttempts, Unauthenticated
 
@@ -41,6 +42,14 @@ class _Failures:
         if self.count < self.free:
             return 0.0
         return self.last + min(2.0 ** min(self.count - self.free, 16), _LONGEST_PAUSE) - now
+
+
+class _Counted(NamedTuple):
+    """An attempt that was counted, and when the failure before it was: what there was is to be had again."""
+
+    failures: _Failures
+    at: float
+    last_before: float
 
 
 class Throttle:
@@ -70,29 +79,40 @@ class Throttle:
         self._take_back(counted)
         self._remember(user, source)
 
-    def _begin(self, user: str, source: str) -> list[_Failures]:
-        """Counts the attempt as failed from the start, so that many at once are not all free."""
-        now = self._clock()
+    def _begin(self, user: str, source: str) -> list[_Counted]:
+        """Counts the attempt as failed from the start, so that many at once are not all free.
+
+        One that is not looked at leaves no trace: who has to wait cannot make others forgotten with many names.
+        """
+        free = {("both", user, source): _FREE_OF_BOTH, ("address", source): _FREE_OF_ADDRESS}
         with self._guard:
-            counted = [self._counter(("both", user, source), _FREE_OF_BOTH)]
-            counted.append(self._counter(("address", source), _FREE_OF_ADDRESS))
+            now = self._clock()
             if (user, source) not in self._known:
-                counted.append(self._counter(("account", user), _FREE_OF_ACCOUNT))
-            wait = max(failures.wait(now) for failures in counted)
+                free["account", user] = _FREE_OF_ACCOUNT
+            wait = max((self._failures[key].wait(now) for key in free if key in self._failures), default=0.0)
             if wait > 0:
                 seconds = math.ceil(wait)
                 raise TooManyAttempts(
                     f"Too many logins have failed; try again in {seconds} s, or use a token.", seconds
                 )
-            for failures in counted:
-                failures.count += 1
-                failures.last = now
-            return counted
+            return [self._count(key, most, now) for key, most in free.items()]
 
-    def _take_back(self, counted: list[_Failures]) -> None:
+    def _count(self, key: Hashable, free: int, now: float) -> _Counted:
+        failures = self._failures.setdefault(key, _Failures(free))
+        self._failures.move_to_end(key)
+        while len(self._failures) > _MOST_COUNTED:
+            self._failures.popitem(last=False)
+        counted = _Counted(failures, now, failures.last)
+        failures.count += 1
+        failures.last = now
+        return counted
+
+    def _take_back(self, counted: list[_Counted]) -> None:
         with self._guard:
-            for failures in counted:
+            for failures, at, last_before in counted:
                 failures.count = max(0, failures.count - 1)
+                if failures.last == at:
+                    failures.last = last_before
 
     def _remember(self, user: str, source: str) -> None:
         with self._guard:
@@ -101,16 +121,6 @@ class Throttle:
             self._known.move_to_end((user, source))
             while len(self._known) > _MOST_KNOWN:
                 self._known.popitem(last=False)
-
-    def _counter(self, key: Hashable, free: int) -> _Failures:
-        found = self._failures.get(key)
-        if found is None:
-            found = self._failures[key] = _Failures(free)
-            while len(self._failures) > _MOST_COUNTED:
-                self._failures.popitem(last=False)
-        else:
-            self._failures.move_to_end(key)
-        return found
 
 
 def network_of(address: str) -> str:
