@@ -105,14 +105,20 @@ def check_origin(env: dict[str, Any], public_url: str) -> None:
     """
     site = env.get("HTTP_SEC_FETCH_SITE")
     if site is not None:
-        if site in ("same-origin", "none"):
-            return
+        is_ours = site in ("same-origin", "none")
     else:
         origin = env.get("HTTP_ORIGIN")
-        ours = {urlsplit(public_url).netloc, env.get("HTTP_HOST")}
-        if origin is None or urlsplit(origin).netloc in ours:
-            return
-    raise Forbidden("A page of another site cannot write here.")
+        is_ours = origin is None or _authority(origin) in {_authority(public_url), env.get("HTTP_HOST")} - {""}
+    if not is_ours:
+        raise Forbidden("A page of another site cannot write here.")
+
+
+def _authority(url: str) -> str:
+    """The host and port; empty where there are none, as in "null", which hides where a page is from."""
+    try:
+        return urlsplit(url).netloc
+    except ValueError:
+        return ""
 
 
 def base_url(req: falcon.Request, public_url: str) -> str:
