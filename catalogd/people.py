@@ -69,9 +69,10 @@ class People:
         Raises Unauthenticated, Forbidden, and as Accounts.create_token.
         """
         rights.require_self(account, rights.MANAGE)
-        chosen = frozenset(account.scopes & DEFAULT_SCOPES if scopes is None else scopes)
-        if not chosen <= account.scopes:
-            raise Forbidden(f"The credentials do not have these scopes: {', '.join(sorted(chosen - account.scopes))}.")
+        granted = rights.with_implied(account.scopes)
+        chosen = frozenset(granted & DEFAULT_SCOPES if scopes is None else scopes)
+        if not chosen <= granted:
+            raise Forbidden(f"The credentials do not have these scopes: {', '.join(sorted(chosen - granted))}.")
         if not chosen <= _FOR_EVERYBODY and not account.is_admin:
             raise Forbidden("Only an admin makes tokens with other scopes than read and write.")
         ends = None if account.expires_at is None else datetime.fromisoformat(account.expires_at)
@@ -134,8 +135,8 @@ class People:
         Raises Unauthenticated, Forbidden, NotFound, and Conflict for the last admin and the last owner of a namespace.
         """
         rights.require_admin(caller.account)
-        self._accounts.user(name)
-        # First, as it may be refused; and a name without an account has no use for its roles.
+        # All that may be refused comes first; then the roles, as a name without an account has no use for them.
+        self._accounts.require_removable(name, keep_admin=keep_admin)
         commit = self._catalog.forget_member(caller, name)
         self._accounts.remove_user(name, keep_admin=keep_admin)
         return commit

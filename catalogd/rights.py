@@ -117,6 +117,12 @@ def may_read(account: Account, namespace: str, is_public: bool, roles: Mapping[s
     return bool(account.scopes & _READING) and role(account, namespace, roles) >= Role.READER
 
 
+def with_implied(scopes: frozenset[str]) -> frozenset[str]:
+    """The scopes with those that they include: to write is to read, and to administer is both."""
+    least = {SCOPE_READ: _READING, SCOPE_WRITE: _WRITING}
+    return scopes | {scope for scope, gives in least.items() if scopes & gives}
+
+
 def require_scope(account: Account, right: Right) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for a token without a scope that the right needs.
 

@@ -60,6 +60,13 @@ class Users(OnState):
         self._done(self._state.update_user(name, changes, keep_admin=keep_admin), name)
         return self.user(name)
 
+    def require_removable(self, name: str, *, keep_admin: bool) -> None:
+        """What `remove_user` would refuse now. Raises NotFound, Conflict."""
+        self._existing(name)
+        admins = [user.name for user in self._state.users() if user.is_admin and user.is_active]
+        if keep_admin and admins == [name]:
+            self._done(Change.LAST_ADMIN, name)
+
     def remove_user(self, name: str, *, keep_admin: bool = False) -> None:
         """Removes the user with all its tokens and stars. Raises NotFound, Conflict as change_user."""
         if fault_in_name(name):
