@@ -56,14 +56,15 @@ class Organizations(UseCases):
         rights.require_admin(caller.account)
         fields = bodies.members(body, allowed=("namespace", *_WRITABLE))
         namespace = names.check_new_name(fields.get("namespace"), "/namespace")
-        document = _filled({"owners": [caller.account.name], **fields})
+        given = complete({"namespace": namespace, "owners": [caller.account.name]}) | fields
+        document = _filled(given)
         path = names.namespace_path(namespace)
         result = Result(document, created=True)
 
         def draft(reading: Reading) -> Draft:
             if reading.id_of(path) is not None:
                 raise AlreadyExists(f"There is an organization {namespace} already; PUT or PATCH changes it.")
-            data = self._checked(reading, namespace, document, {}, known)
+            data = self._checked(reading, namespace, given, {}, known)
             result.blob = blob_id(data)
             return Draft(f"Create namespace {namespace}", {path: data})
 
@@ -118,7 +119,8 @@ class Organizations(UseCases):
             require_match(if_match, found[0], "organization")
             left = len(reading.names(f"data/{namespace}"))
             if left:
-                raise Conflict(f"The namespace {namespace} has {left} repositories; delete them first.")
+                what = "1 repository" if left == 1 else f"{left} repositories"
+                raise Conflict(f"The namespace {namespace} has {what}; delete what is there first.")
             return Draft(f"Delete namespace {namespace}", {path: None})
 
         return self._submit(caller, draft, f"delete namespace {namespace}").commit
@@ -197,11 +199,12 @@ class Organizations(UseCases):
             self._require(caller, reading, rights.OWN, namespace)
             require_match(if_match, found[0], "organization")
             before = _parsed(namespace, found[1])
-            after = _filled(change(before))
+            given = change(before)
+            after = _filled(given)
             result.document, result.blob = before, found[0]
             if after == before:
                 return None
-            data = self._checked(reading, namespace, after, before, known)
+            data = self._checked(reading, namespace, given, before, known)
             result.document, result.blob = after, blob_id(data)
             changed = ", ".join(name for name in _WRITABLE if after[name] != before[name])
             return Draft(f"Update namespace {namespace}: {changed}", {path: data})
@@ -209,20 +212,22 @@ class Organizations(UseCases):
         outcome = self._submit(caller, draft, f"update namespace {namespace}")
         return _shown_to_member(caller, result.document, result.blob, outcome.commit), outcome.changed
 
-    def _checked(self, reading: Reading, namespace: str, after: Document, before: Document, known: KnownUsers) -> bytes:
-        """The bytes of an organization that has an owner, and no new members that are no users. Raises Invalid."""
-        data = self._validated_organization(reading, namespace, after)
-        if not after["owners"]:
+    def _checked(self, reading: Reading, namespace: str, given: Document, before: Document, known: KnownUsers) -> bytes:
+        """The bytes of an organization that has an owner, and no new members that are no users. Raises Invalid, whose
+        faults say where in `given`.
+        """
+        data = self._validated_organization(reading, namespace, given)
+        if not given["owners"]:
             fault = Fault("/owners", "must name at least one user: the last owner cannot be removed")
             raise Invalid(f"The namespace {namespace} would have no owner.", [fault])
         were = {member for name in LISTS for member in before.get(name, ())}
-        new = {member for name in LISTS for member in after[name]} - were
+        new = {member for name in LISTS for member in given[name]} - were
         unknown = new - known(new) if new else set()
         if unknown:
             faults = [
                 Fault(f"/{name}/{index}", f"must be a user; there is none named {member}")
                 for name in LISTS
-                for index, member in enumerate(after[name])
+                for index, member in enumerate(given[name])
                 if member in unknown
             ]
             raise Invalid("Members must be users.", faults)
@@ -233,7 +238,7 @@ class Organizations(UseCases):
         faults = self._schemas_in(reading).check(names.NAMESPACE_KIND, document, identity=(namespace,))
         if faults:
             raise Invalid(f"The document of the namespace {namespace} does not fit the schema.", faults)
-        return canonical.dumps(document)
+        return canonical.dumps(complete(document))
 
 
 def _seen(caller: Caller, visibility: rights.Visibility, row: OrganizationRow, commit: str) -> OrganizationFound:
