@@ -138,7 +138,7 @@ class Timeline(UseCases):
     def commit(self, caller: Caller, commit: str, page: int = 1, page_size: int = 20) -> dict:
         """One commit with its changes field by field, paged. Raises NotFound, Malformed."""
         self._mirror.check()
-        return self._commit_at(caller, self._model.resolve(commit), page, page_size)
+        return self._commit_at(caller, self._model.resolve(commit), commit, page, page_size)
 
     def revert(self, caller: Caller, commit: str) -> dict:
         """Undo one commit in a new one; returns that as commit() does.
@@ -150,7 +150,7 @@ class Timeline(UseCases):
         moment = self._model.resolve(commit)
         entry = self._model.commit(moment.seq, self._visibility(caller))
         if entry is None:
-            raise NotFound(f"There is no commit {commit}.")
+            raise _no_commit(commit)
         changes = self._changes_to_revert(caller, moment, entry)
         namespaces = sorted({parsed[0] for change in changes if (parsed := names.parse_document_path(change.path))})
         subject = entry.message.splitlines()[0] if entry.message.strip() else short(moment.id)
@@ -173,7 +173,7 @@ class Timeline(UseCases):
 
         outcome = self._submit(caller, draft, f"revert {moment.id}")
         self._mirror.check()
-        return self._commit_at(caller, self._model.resolve(outcome.commit), 1, 20)
+        return self._commit_at(caller, self._model.resolve(outcome.commit), outcome.commit, 1, 20)
 
     def changes(self, caller: Caller, since: str) -> tuple[str, str, list[dict]]:
         """(from, to, what changed between them): each repository with its document now, None if it is gone.
@@ -246,11 +246,11 @@ class Timeline(UseCases):
 
     # Commits
 
-    def _commit_at(self, caller: Caller, moment: Position, page: int, page_size: int) -> dict:
+    def _commit_at(self, caller: Caller, moment: Position, named: str, page: int, page_size: int) -> dict:
         visibility = self._visibility(caller)
         entry = self._model.commit(moment.seq, visibility)
         if entry is None:
-            raise NotFound(f"There is no commit {moment.id}.")
+            raise _no_commit(named)
         count, changes, _ = self._model.changes_of(moment.seq, visibility, page, page_size)
         page_of(count, changes, moment.id, page)
         return {
@@ -353,6 +353,11 @@ class Timeline(UseCases):
         else:
             action, document = ("updated" if was_there else "created"), {**row.document, "tags": tags.tags}
         return {"namespace": namespace, "repo_name": repo_name, "action": action, "document": document}
+
+
+def _no_commit(named: str) -> NotFound:
+    """To the letter what is said of a commit that is not there: more than the caller gave would tell that it is."""
+    return NotFound(f"There is no commit {named}.")
 
 
 def _head(entry: CommitEntry) -> dict:

@@ -144,11 +144,10 @@ class HistoryQueries:
         """
         if not _PREFIX.fullmatch(prefix):
             raise Malformed("A commit must be given by its id: at least its first 7 hexadecimal digits.")
-        prefix = prefix.lower()
         with self._connections.reader() as connection:
             # "g" is greater than any digit that can follow.
             found = connection.execute(
-                "SELECT seq, id FROM commit_ WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2", (prefix,)
+                "SELECT seq, id FROM commit_ WHERE id >= ?1 AND id < ?1 || 'g' LIMIT 2", (prefix.lower(),)
             ).fetchall()
         if not found:
             raise NotFound(f"There is no commit {prefix}.")

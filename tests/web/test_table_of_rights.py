@@ -466,6 +466,15 @@ def refusal(world: World, operation: str, caller: Caller, target: Target, varian
     return told.replace(target.repo_name, "NAME").replace(target.last, "COMMIT")
 
 
+@pytest.mark.parametrize("digits", [7, 12, 40])
+def test_a_commit_that_one_may_not_read_is_refused_as_none_also_by_its_first_digits(world: World, digits: int) -> None:
+    private = world.target("private").last[:digits]
+    missing = NOT_THERE[:digits]
+    for commit in (private, private.upper()):
+        replies = [world.site.anonymous.simulate_get(f"/v1/commits/{it}", headers=SAME_ID) for it in (commit, missing)]
+        assert replies[0].text.replace(commit, missing) == replies[1].text
+
+
 def by_namespace(reply: testing.Result) -> dict[str, Any]:
     return {row["namespace"]: row for row in reply.json["results"]}
 
