@@ -245,7 +245,8 @@ def _seen(caller: Caller, visibility: rights.Visibility, row: OrganizationRow, c
     if visibility.covers(row.document["namespace"], False):
         return _shown_to_member(caller, row.document, row.blob, commit)
     public = {key: value for key, value in row.document.items() if key not in LISTS}
-    return OrganizationFound(public, None, row.blob, commit)
+    # The id of the whole would change with the members, and whoever guesses them could tell by it.
+    return OrganizationFound(public, None, blob_id(canonical.dumps(public)), commit)
 
 
 def _shown_to_member(caller: Caller, document: Document, blob: str, commit: str) -> OrganizationFound:

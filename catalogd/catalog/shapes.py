@@ -97,7 +97,7 @@ class Page:
 class OrganizationFound:
     """An organization as the caller may see it: a document without its members, unless he may see those.
 
-    `role` is the caller's, in words; None if he has none.
+    `role` is the caller's, in words; None if he has none. `blob` is the id of what is shown.
     """
 
     document: dict

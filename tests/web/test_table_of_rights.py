@@ -516,6 +516,16 @@ def test_members_are_shown_to_members(world: World, operation: str) -> None:
         assert shown["role"] == (role_in_team(caller) if may_read[name] == 200 else None), name
 
 
+def test_a_change_of_members_is_not_seen_by_others(world: World) -> None:
+    path = "/v1/namespaces/team"
+    before = world.site.anonymous.simulate_get(path, headers=SAME_ID)
+    world.admin("PUT", path, {"readers": ["rita", "sten"]})
+    after = world.site.anonymous.simulate_get(path, headers=SAME_ID)
+    world.admin("PUT", path, MEMBERS)
+    assert after.content == before.content
+    assert {**after.headers, "catalog-commit": ""} == {**before.headers, "catalog-commit": ""}
+
+
 def test_the_table_in_the_documentation_has_every_call() -> None:
     documented = SECURITY.read_text().partition("<!-- rights: generated -->\n")[2].partition("\n<!-- end -->")[0]
     for operation in OPERATIONS:
