@@ -18,7 +18,7 @@ from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from catalogd.web.errors import PROBLEM, kind_for_status, problem
+from catalogd.web.errors import PROBLEM, is_git, kind_for_status, problem
 
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
@@ -198,10 +198,17 @@ class Channel(HTTPChannel):
         """Whether no request is under way, nor a reply to one."""
         return not (self.requests or self.request is not None or self.total_outbufs_len)
 
+    @property
+    def is_gits(self) -> bool:
+        """Whether it is git whose request comes next. An answer takes long to make, so its end is watched meanwhile."""
+        requests = self.requests
+        # One that is refused need not have a path.
+        return bool(requests) and requests[0].error is None and is_git(requests[0].path)
+
     def readable(self) -> bool:
         if self._lingers_until is not None:
             return True
-        return super().readable()
+        return super().readable() or (self.is_gits and len(self.requests) == 1)
 
     def handle_read(self) -> None:
         if self._lingers_until is None:

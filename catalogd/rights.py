@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from catalogd.accounts import SCOPE_ADMIN, SCOPE_READ, SCOPE_WRITE, Account
+from catalogd.accounts import SCOPE_ADMIN, SCOPE_CATALOG, SCOPE_READ, SCOPE_WRITE, Account
 from catalogd.documents import Role
 from catalogd.errors import Forbidden, Unauthenticated
 
@@ -55,13 +55,14 @@ BELONG = Right("belong", "A reader of the namespace.", _READING, Role.READER)
 STAR = Right("star", "Any user who may read it.", _WRITING)
 WRITE = Right("write", "A writer of the namespace.", _WRITING, Role.WRITER)
 OWN = Right("own", "An owner of the namespace.", _WRITING, Role.OWNER)
+CLONE = Right("clone", "An admin, or a token with the scope `catalog`.", _READING | {SCOPE_CATALOG}, Role.OWNER)
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, Role.OWNER)
 IDENTIFY = Right("identify", "Any user.")
 KEEP = Right("keep", "Any user, with a token that is not confined to a namespace.", _READING)
 MANAGE = Right("manage", "Any user, with a password or a token that is not confined to a namespace.", _WRITING)
 LOG_IN = Right("log in", "Who knows the password.")
 
-RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, IDENTIFY, KEEP, MANAGE, ADMINISTER)
+RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, IDENTIFY, KEEP, MANAGE, CLONE, ADMINISTER)
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
 
@@ -158,6 +159,14 @@ def require_admin(account: Account) -> None:
     if account.is_anonymous:
         require_scope(account, ADMINISTER)
     raise Forbidden("This needs an admin, with a token that has the scope admin.")
+
+
+def require_clone(account: Account) -> None:
+    """For the catalog with all that is private and was. Raises Unauthenticated, Forbidden."""
+    require_scope(account, CLONE)
+    is_all = account.is_admin or SCOPE_CATALOG in account.scopes
+    if not is_all or account.namespace is not None:
+        raise Forbidden("To clone the whole catalog needs an admin, or a token with the scope catalog.")
 
 
 def require_self(account: Account, right: Right) -> None:

@@ -34,6 +34,8 @@ _MAX_PENDING = 4 * 1024 * 1024
 _IDLE, _CLEANUP = 60, 2
 # How long a client may take to send one request, in seconds: 8 MiB at 28 KiB/s.
 _SLOWEST_REQUEST = 300.0
+# Threads that answer git clients; most of them wait for their turn.
+_GIT_THREADS = 32
 # How long requests under way may take once the server is to stop, in seconds.
 _GRACE = 10.0
 
@@ -57,7 +59,11 @@ class Server:
         adjustments = _adjustments(settings, sockets)
         self._dispatcher = ThreadedTaskDispatcher()
         self._dispatcher.set_thread_count(adjustments.threads)
-        self._listeners = [_Listener(application, self._map, self._dispatcher, adjustments, bound) for bound in sockets]
+        # Of their own, so that no number of clones keeps the API waiting.
+        self._git_dispatcher = ThreadedTaskDispatcher()
+        self._git_dispatcher.set_thread_count(_GIT_THREADS)
+        dispatchers = self._dispatcher, self._git_dispatcher
+        self._listeners = [_Listener(application, self._map, dispatchers, adjustments, bound) for bound in sockets]
 
     def run(self) -> None:
         """Serves until `stop` is called or, in the main thread, SIGTERM or SIGINT arrives; then closes."""
@@ -93,6 +99,7 @@ class Server:
     def _close(self) -> None:
         self._is_closed = True
         self._dispatcher.shutdown(timeout=1)
+        self._git_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map, ignore_all=True)
 
     @contextmanager
@@ -122,10 +129,11 @@ class _Listener(TcpWSGIServer):
         self,
         application: Application,
         channels: dict[int, Any],
-        dispatcher: ThreadedTaskDispatcher,
+        dispatchers: tuple[ThreadedTaskDispatcher, ThreadedTaskDispatcher],
         adjustments: Adjustments,
         bound: socket.socket,
     ):
+        dispatcher, self._git_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
 
@@ -134,6 +142,12 @@ class _Listener(TcpWSGIServer):
         for channel in self.active_channels.values():
             if channel.is_too_slow(_SLOWEST_REQUEST):
                 channel.will_close = True
+
+    def add_task(self, task: Channel) -> None:
+        if task.is_gits:
+            self._git_dispatcher.add_task(task)
+        else:
+            super().add_task(task)
 
     def stop_listening(self) -> None:
         """Refuses new connections from now on; those that there are live on."""

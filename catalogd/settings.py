@@ -197,6 +197,9 @@ class Settings:
     activity_interval: float = field(
         **_setting(_seconds(0.1, 86_400), "300", "how often stars are folded into the documents, in seconds")
     )
+    git_children: int = field(
+        **_setting(_whole(1, 64), "2", "how many git clients are answered at once; others wait for their turn")
+    )
     trusted_proxy: str = field(
         **_setting(_ip_or_empty, "", "IP address of a proxy whose X-Forwarded-For is believed; empty for none")
     )

@@ -13,6 +13,7 @@ from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.organizations import Organizations
 from catalogd.catalog.repositories import Repositories
+from catalogd.catalog.serving import Serving
 from catalogd.catalog.timeline import Timeline
 from catalogd.catalog.transfer import Transfer
 from catalogd.errors import CatalogdError
@@ -21,7 +22,7 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 
-class Catalog(Repositories, Timeline, Organizations, Counting, Transfer, Examination):
+class Catalog(Repositories, Timeline, Organizations, Counting, Serving, Transfer, Examination):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):
@@ -31,12 +32,20 @@ class Catalog(Repositories, Timeline, Organizations, Counting, Transfer, Examina
         self._index_refreshed: str | None = None
 
     @classmethod
-    def open(cls, root: Path, *, lock_timeout: float = 10.0, clock: Callable[[], float] = time.time) -> Catalog:
+    def open(
+        cls,
+        root: Path,
+        *,
+        lock_timeout: float = 10.0,
+        git_children: int = 2,
+        clock: Callable[[], float] = time.time,
+    ) -> Catalog:
         """Open a catalog: recover what a crash left, bring the read model to main.
 
-        Raises NotACatalog, and Unavailable where another process holds the lock for too long.
+        `git_children` is how many git clients are answered at once. Raises NotACatalog, and Unavailable where another
+        process holds the lock for too long.
         """
-        mirror = Mirror(root, lock_timeout=lock_timeout)
+        mirror = Mirror(root, lock_timeout=lock_timeout, git_children=git_children)
         try:
             mirror.catch_up()
         except BaseException:

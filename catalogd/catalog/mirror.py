@@ -15,8 +15,8 @@ log = logging.getLogger(__name__)
 class Mirror:
     """The read model of one catalog, and the store that it follows."""
 
-    def __init__(self, root: Path, *, lock_timeout: float):
-        self.store = Store(root, lock_timeout=lock_timeout, after_commit=self._after_commit)
+    def __init__(self, root: Path, *, lock_timeout: float, git_children: int):
+        self.store = Store(root, lock_timeout=lock_timeout, git_children=git_children, after_commit=self._after_commit)
         try:
             self.model = ReadModel(self.store.private / "readmodel.db")
         except BaseException:

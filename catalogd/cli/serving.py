@@ -56,7 +56,7 @@ def serve(
     _log_to_stderr(settings.log_level)
     if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
         _create(settings.catalog, with_sample=False)
-    opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout)
+    opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout, git_children=settings.git_children)
     try:
         opened.store.hold_server_lock()
         with open_state(settings) as state:

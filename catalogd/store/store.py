@@ -36,6 +36,7 @@ from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch
+from catalogd.store.serving import Children, UploadPack
 from catalogd.store.snapshot import ObjectCache, Snapshot
 from catalogd.store.worktree import WorkTree
 
@@ -65,7 +66,14 @@ class Store:
     `commits` (oldest first); `blobs` has the new contents by id. What it raises is logged, not passed on.
     """
 
-    def __init__(self, root: Path, *, lock_timeout: float = 10.0, after_commit: AfterCommit = lambda *_: None):
+    def __init__(
+        self,
+        root: Path,
+        *,
+        lock_timeout: float = 10.0,
+        git_children: int = 2,
+        after_commit: AfterCommit = lambda *_: None,
+    ):
         self.root = root.resolve()
         self._git = Git(self.root)
         self.private = self._git.git_dir / "catalogd"
@@ -81,6 +89,7 @@ class Store:
         self._packs = self._git.git_dir / "objects" / "pack"
         self._packs.mkdir(exist_ok=True)
         self.maintenance = Maintenance(self._git, self._packs)
+        self.upload_pack = UploadPack(self._git.git_dir, self._scratch, Children(git_children))
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._committer = Committer(

@@ -20,6 +20,7 @@ from catalogd.web import errors, openapi, page
 from catalogd.web.account import OwnAccount
 from catalogd.web.authentication import Authenticator
 from catalogd.web.commits import Commits
+from catalogd.web.git import GitService, refuse
 from catalogd.web.history import History
 from catalogd.web.metrics import Metrics
 from catalogd.web.namespaces import Namespaces
@@ -50,6 +51,7 @@ def make_app(
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
         app.add_route(path, Endpoint(operations, handlers, authenticator, metrics, settings.public_url))
+    app.add_sink(refuse, r"/catalog\.git/")
     return app
 
 
@@ -73,6 +75,7 @@ def _handlers(
         "account": OwnAccount(accounts, people, *form),
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
+        "git": GitService(catalog),
         "operations": Operations(catalog, metrics),
     }
     fixed = {

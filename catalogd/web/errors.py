@@ -140,6 +140,11 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
     return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
 
+def is_git(path: str) -> bool:
+    """Whether a path is for git: no name of ours ends in .git."""
+    return ".git/" in path
+
+
 def _cut(text: str) -> str:
     return text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..."
 
@@ -188,5 +193,10 @@ def _on_unexpected(req: falcon.Request, resp: falcon.Response, error: Exception,
 
 def _reply(req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, faults: Iterable[Fault] = ()) -> None:
     resp.status = kind.status
+    if is_git(req.path):
+        # What git's user sees of it.
+        resp.content_type = falcon.MEDIA_TEXT
+        resp.data = f"{detail}\n".encode("utf-8", "replace")
+        return
     resp.content_type = PROBLEM
     resp.data = problem(kind, detail, getattr(req, "request_id", None), faults)

@@ -196,6 +196,13 @@ FROM = Parameter(
 )
 TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", {"type": "string"}, _point)
 
+SERVICE = Parameter(
+    "service",
+    "What git wants to do: `git-upload-pack`.",
+    {"type": "string", "maxLength": 64},
+    lambda text: text,
+)
+
 PAGING = (PAGE, PAGE_SIZE)
 
 

@@ -14,6 +14,7 @@ from web_site import IMAGE, Site
 
 from catalogd.web import openapi, page
 from catalogd.web.app import description
+from catalogd.web.errors import is_git
 from catalogd.web.operation import Operation
 from catalogd.web.routes import OPERATIONS, SECTIONS
 
@@ -104,7 +105,11 @@ def test_replies_fit_their_schemas(site: Site) -> None:
     site.client.simulate_put(f"{base}/one/tags/latest", json=bodies["putTag"])
     # What makes something comes before what works on it.
     for operation in sorted(OPERATIONS, key=lambda operation: not operation.id.startswith("create")):
-        if operation.id in ("createRepository", "revertCommit", "changePassword") or operation.method == "DELETE":
+        if (
+            is_git(operation.path)
+            or operation.id in ("createRepository", "revertCommit", "changePassword")
+            or operation.method == "DELETE"
+        ):
             continue
         reply = site.client.simulate_request(
             operation.method,

@@ -6,7 +6,7 @@ from catalogd.web.bodies import JSON
 from catalogd.web.operation import Reply
 
 REPOSITORIES, TAGS, HISTORY, STARS = "Repositories", "Tags", "History", "Stars"
-NAMESPACES, COMMITS = "Namespaces", "The catalog"
+NAMESPACES, COMMITS, GIT = "Namespaces", "The catalog", "Git"
 ACCOUNT, USERS, SERVER = "The account", "Users", "The server"
 SECTIONS = {
     REPOSITORIES: "Image repositories: one JSON document each.",
@@ -16,6 +16,7 @@ SECTIONS = {
     NAMESPACES: "Organizations: namespaces with members, who stand in a document of the catalog. A user's own name is "
     "a namespace too, which needs no document.",
     COMMITS: "Commits over all repositories, and a feed to follow them.",
+    GIT: "The catalog as a git repository, for git itself.",
     ACCOUNT: "The account of the caller: password and tokens.",
     USERS: "All accounts, for admins.",
     SERVER: "For operators and tools. None of these needs credentials.",

@@ -1,0 +1,39 @@
+"""The calls of git clients."""
+
+from __future__ import annotations
+
+from catalogd import rights
+from catalogd.web.operation import Operation, Reply
+from catalogd.web.parameters import SERVICE
+from catalogd.web.routes.shared import GIT
+
+_CATALOG = "/catalog.git"
+_BINARY = {"type": "string", "contentEncoding": "binary"}
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "GET",
+        f"{_CATALOG}/info/refs",
+        "getGitRefs",
+        rights.CLONE,
+        "git.refs",
+        GIT,
+        "Begin to clone or fetch the whole catalog",
+        "For `git clone https://USER:TOKEN@HOST/catalog.git`. All that is private is in it. Errors are plain text.",
+        (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
+        (400, 401, 403, 503),
+        parameters=(SERVICE,),
+    ),
+    Operation(
+        "POST",
+        f"{_CATALOG}/git-upload-pack",
+        "gitUploadPack",
+        rights.CLONE,
+        "git.upload_pack",
+        GIT,
+        "Clone or fetch the whole catalog",
+        "Protocols 0 to 2, shallow and partial clones. Where too many clone at once, some get 503.",
+        (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
+        (400, 401, 403, 413, 415, 503),
+    ),
+)
