@@ -11,13 +11,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, Catalog, Deltas, Found, ListQuery, Name, NotCountable, Page
+from catalogd.errors import Conflict
 from catalogd.state import PendingRow, State
 from catalogd.store import rfc3339
 
@@ -25,30 +25,26 @@ log = logging.getLogger(__name__)
 
 FOLDER = Account("catalogd", "catalogd@localhost", is_admin=True, scopes=frozenset(), namespace=None)
 
-# As many documents at most are written in one commit; the rest follows at once.
-_MOST_IN_A_BATCH = 5_000
+# A bound on what one user can make everybody count: a page of one's own stars takes time by their number.
+MOST_STARS = 10_000
+
+# As many documents at most are written in one commit.
+_MOST_IN_A_BATCH = 1_000
 # A fold is tried again without the repositories that were in its way, so often at most.
 _TRIES = 20
+# Answers of the state that are kept until it changes: some hundred bytes each.
+_MOST_KNOWN = 20_000
 
 
 class Seen(NamedTuple):
     """A document with what is pending, for one caller. `version` tells what is shown of one blob apart; 0 is the blob.
 
-    It is made of what is shown, not of what has led there: that can be the same for two who see different things. So
-    with PostgreSQL a row with a lower id may become visible after one with a higher.
+    It is made of what is shown, not of what has led there: that can be the same for two who see different things.
     """
 
     document: Mapping[str, Any]
     is_starred: bool
     version: int
-
-
-class _Known(NamedTuple):
-    """What has been read of the state while that had this version."""
-
-    version: int | None
-    pending: dict[Name, list[PendingRow]]
-    starred: dict[str, frozenset[Name]]
 
 
 class Activity:
@@ -58,22 +54,37 @@ class Activity:
         self._catalog = catalog
         self._state = state
         self._clock = clock
-        self._known = _Known(None, {}, {})
+        self._known = _Known(state)
         self._folding = threading.Lock()
 
     # Stars
 
     def star(self, caller: Caller, namespace: str, repo_name: str) -> Found:
-        """The caller has starred it from now on. Raises NotFound, Unauthenticated, Forbidden, Unavailable, NoSpace."""
-        found = self._may_star(caller, namespace, repo_name)
-        self._state.star(caller.account.name or "", namespace, repo_name, rfc3339(self._clock()))
+        """The caller has starred it from now on.
+
+        Raises NotFound, Unauthenticated, Forbidden, Conflict past MOST_STARS, Unavailable, NoSpace.
+        """
+        found = self._catalog.detail(caller, namespace, repo_name)
+        rights.require_star(caller.account, namespace)
+        user = caller.account.name or ""
+        if self._state.count_stars(user) >= MOST_STARS and not self._state.is_starred(user, namespace, repo_name):
+            raise Conflict(
+                f"You have starred {MOST_STARS:,} repositories, the most there may be; take some back first."
+            )
+        self._state.star(user, namespace, repo_name, rfc3339(self._clock()))
         return found
 
-    def unstar(self, caller: Caller, namespace: str, repo_name: str) -> Found:
-        """The caller has not starred it any more. Raises as star."""
-        found = self._may_star(caller, namespace, repo_name)
-        self._state.unstar(caller.account.name or "", namespace, repo_name)
-        return found
+    def unstar(self, caller: Caller, namespace: str, repo_name: str) -> str:
+        """The caller has not starred it any more, even if he may not read it any more. Returns the commit read.
+
+        Raises Unauthenticated, Forbidden, and NotFound where there was no star and nothing to see.
+        """
+        user = caller.account.name
+        if user and rights.may_star(caller.account, namespace) and self._state.unstar(user, namespace, repo_name):
+            return self._catalog.shown_commit()
+        commit = self._catalog.detail(caller, namespace, repo_name).commit
+        rights.require_star(caller.account, namespace)
+        return commit
 
     def starred(self, caller: Caller, page: int = 1, page_size: int = 20) -> Page:
         """Those of the repositories starred by the caller that he may read, by name.
@@ -85,20 +96,18 @@ class Activity:
         among = tuple((row.namespace, row.repo_name) for row in stars)
         return self._catalog.list(caller, ListQuery(page=page, page_size=page_size, among=among))
 
-    def _may_star(self, caller: Caller, namespace: str, repo_name: str) -> Found:
-        found = self._catalog.detail(caller, namespace, repo_name)
-        rights.require_star(caller.account, namespace)
-        return found
+    def begin_anew(self, namespace: str, repo_name: str) -> None:
+        """A repository was created: what there was of that name before, and who had starred that, is another."""
+        self._state.forget_stars(namespace, repo_name)
 
     # What is shown
 
     def seen(self, caller: Caller, document: Mapping[str, Any], batch: int | None) -> Seen:
         """A document with what is pending since `batch`; with nothing for None, as one of the past has it."""
         name = (document["namespace"], document["repo_name"])
-        known = self._current()
-        pending = [] if batch is None else [row for row in known.pending.get(name, ()) if _is_after(row, batch)]
-        is_starred = name in self._starred_by(known, caller.account.name)
-        shown = _with(document, pending)
+        shown = document if batch is None else _with(document, self._known.pending((name,))[name], batch)
+        user = caller.account.name
+        is_starred = user is not None and self._known.is_starred(user, name)
         stars = shown["repo_starred_count"]
         as_stored = not is_starred and stars == document["repo_starred_count"]
         return Seen(shown, is_starred, 0 if as_stored else 1 + 2 * stars + is_starred)
@@ -107,38 +116,14 @@ class Activity:
         """A document that was just written, with what is pending."""
         return self.seen(caller, document, self._catalog.shown_batch())
 
-    def counted(self, documents: Iterable[Mapping[str, Any]], batch: int | None) -> list[Mapping[str, Any]]:
+    def counted(self, documents: Iterable[Mapping[str, Any]], batch: int | None) -> Sequence[Mapping[str, Any]]:
         """Documents with what is pending since `batch`, as in seen()."""
-        if batch is None:
-            return list(documents)
-        pending = self._current().pending
-        return [
-            _with(document, [row for row in rows if _is_after(row, batch)])
-            if (rows := pending.get((document["namespace"], document["repo_name"])))
-            else document
-            for document in documents
-        ]
-
-    def _current(self) -> _Known:
-        """What is pending now: kept for as long as the state does not change, where that can be told."""
-        version = self._state.version()
-        known = self._known
-        if version is not None and known.version == version:
-            return known
-        pending: dict[Name, list[PendingRow]] = defaultdict(list)
-        for row in self._state.pending_activity():
-            pending[row.namespace, row.repo_name].append(row)
-        self._known = known = _Known(version, dict(pending), {})
-        return known
-
-    def _starred_by(self, known: _Known, user: str | None) -> frozenset[Name]:
-        if user is None:
-            return frozenset()
-        starred = known.starred.get(user)
-        if starred is None:
-            starred = frozenset((row.namespace, row.repo_name) for row in self._state.starred(user))
-            known.starred[user] = starred
-        return starred
+        listed = list(documents)
+        if batch is None or not listed:
+            return listed
+        names = [(document["namespace"], document["repo_name"]) for document in listed]
+        pending = self._known.pending(names)
+        return [_with(document, pending[name], batch) for document, name in zip(listed, names, strict=True)]
 
     # Folding
 
@@ -194,12 +179,42 @@ class Activity:
         }
 
 
-def _is_after(row: PendingRow, batch: int) -> bool:
-    return row.batch is None or row.batch > batch
+class _Known:
+    """What has been read of the state, for as long as that does not change; nothing where it cannot tell."""
+
+    def __init__(self, state: State):
+        self._state = state
+        self._answers: tuple[int | None, dict[object, Any]] = (None, {})
+
+    def pending(self, names: Collection[Name]) -> dict[Name, list[PendingRow]]:
+        """What is pending of each of the repositories."""
+        answers = self._current()
+        missing = [name for name in names if name not in answers]
+        found: dict[Name, list[PendingRow]] = {name: [] for name in missing}
+        for row in self._state.pending_of(missing) if missing else ():
+            found[row.namespace, row.repo_name].append(row)
+        answers.update(found)
+        return {name: found[name] if name in found else answers[name] for name in names}
+
+    def is_starred(self, user: str, name: Name) -> bool:
+        answers = self._current()
+        found = answers.get((user, name))
+        if found is None:
+            found = answers[user, name] = self._state.is_starred(user, *name)
+        return found
+
+    def _current(self) -> dict[object, Any]:
+        version = self._state.version()
+        kept, answers = self._answers
+        if version is None or version != kept or len(answers) > _MOST_KNOWN:
+            answers = {}
+            self._answers = (version, answers)
+        return answers
 
 
-def _with(document: Mapping[str, Any], pending: Iterable[PendingRow]) -> Mapping[str, Any]:
-    stars = sum(row.stars for row in pending)
+def _with(document: Mapping[str, Any], rows: Iterable[PendingRow], batch: int) -> Mapping[str, Any]:
+    """The document with the rows that it does not count."""
+    stars = sum(row.stars for row in rows if row.batch is None or row.batch > batch)
     if not stars:
         return document
     return {**document, "repo_starred_count": max(0, document["repo_starred_count"] + stars)}

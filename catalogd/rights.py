@@ -141,15 +141,20 @@ def require(account: Account, right: Right, namespace: str, roles: Mapping[str, 
     if role(account, namespace, roles) >= right.role:
         return
     if account.namespace not in (None, namespace):
-        raise Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")
+        raise _confined(account, namespace)
     raise Forbidden(f"This needs {_ROLE_WORDS[right.role]} of the namespace {namespace}, which {account.name} is not.")
+
+
+def may_star(account: Account, namespace: str) -> bool:
+    """Whether the account may star in the namespace what it may read there, and take its stars back."""
+    return bool(account.scopes & STAR.scopes) and account.namespace in (None, namespace)
 
 
 def require_star(account: Account, namespace: str) -> None:
     """For one that the account may read. Raises Unauthenticated, Forbidden."""
     require_scope(account, STAR)
-    if account.namespace not in (None, namespace):
-        raise Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")
+    if not may_star(account, namespace):
+        raise _confined(account, namespace)
 
 
 def require_admin(account: Account) -> None:
@@ -174,3 +179,7 @@ def require_self(account: Account, right: Right) -> None:
     require_scope(account, right)
     if right is not IDENTIFY and account.namespace is not None:
         raise Forbidden("A token that is confined to a namespace cannot be used for its user's account.")
+
+
+def _confined(account: Account, namespace: str) -> Forbidden:
+    return Forbidden(f"The token is confined to the namespace {account.namespace}; this is {namespace}.")

@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
-from catalogd.activity import Activity
+from catalogd.activity import FOLDER, Activity
 from catalogd.catalog import Caller, Catalog, Deltas
 from catalogd.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.state import State
@@ -202,7 +202,7 @@ def test_what_a_fold_that_was_cut_off_had_done_is_counted_once(activity, catalog
     state.assign_batch(1, [APP])
     activity.star(EVE, *APP)
     if step == "committed":
-        catalog.count(ADMIN, 1, {APP: Deltas(2)})
+        catalog.count(Caller(FOLDER, "fold-1"), 1, {APP: Deltas(2)})
     assert count(activity, catalog) == 3
     again = Activity(catalog, state)
     again.fold()
@@ -376,3 +376,50 @@ def test_readers_never_see_a_count_go_back_or_jump_while_stars_are_set_and_folde
     activity.fold()
     assert wrong == []
     assert (count(activity, catalog), stored(catalog)) == (150, 150)
+
+
+def test_a_star_can_be_taken_back_from_what_may_no_longer_be_read(activity, catalog, state):
+    activity.star(ANN, *APP)
+    catalog.update(ADMIN, *APP, {"is_public": False}, patch=False)
+    activity.unstar(ANN, *APP)
+    assert state.starred("ann") == []
+    with pytest.raises(NotFound):
+        activity.unstar(ANN, *APP)
+    assert count_for(activity, catalog, ADMIN) == 0
+
+
+def count_for(activity: Activity, catalog: Catalog, who: Caller) -> int:
+    return seen(activity, catalog, who).document["repo_starred_count"]
+
+
+def test_files_that_hands_have_edited_stop_nobody_elses_stars_however_many(activity, catalog, root):
+    names = [("crowd", f"r{number}") for number in range(30)]
+    for name in names:
+        catalog.create(ADMIN, name[0], {"repo_name": name[1]})
+        activity.star(ANN, *name)
+        (root / "data/{}/{}.json".format(*name)).write_text("{}")
+    activity.star(ANN, *APP)
+    assert activity.fold() == 1
+    assert (stored(catalog), count(activity, catalog)) == (1, 1)
+
+
+def test_a_hands_commit_with_the_trailer_of_a_batch_counts_for_nothing(activity, catalog, root, git):
+    catalog.follow_index()
+    (root / "notes.txt").write_text("x")
+    git(root, "add", "notes.txt")
+    git(root, "commit", "--no-verify", "-qm", "Fix\n\nActivity-Batch: 999999999999999999")
+    activity.star(ANN, *APP)
+    for _ in range(3):
+        activity.fold()
+        assert (count(activity, catalog), stored(catalog)) == (1, 1)
+
+
+def test_nobody_stars_without_end(activity, catalog, monkeypatch):
+    monkeypatch.setattr("catalogd.activity.MOST_STARS", 2)
+    activity.star(ANN, *APP)
+    activity.star(ANN, *LIB)
+    activity.star(ANN, *LIB)
+    with pytest.raises(Conflict, match="the most there may be"):
+        activity.star(ANN, *TOOL)
+    activity.unstar(ANN, *APP)
+    activity.star(ANN, *TOOL)

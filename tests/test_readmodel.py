@@ -35,6 +35,7 @@ class Commit:
     id: str
     author: str
     email: str
+    committer: str
     committed_at: str
     message: str
     changes: tuple[Change, ...]
@@ -62,7 +63,9 @@ class Catalog:
         self.blobs: dict[str, bytes] = {}
         self.reads: list[str] = []
 
-    def commit(self, files: dict[str, object], at: str | None = None, message: str | None = None) -> str:
+    def commit(
+        self, files: dict[str, object], at: str | None = None, message: str | None = None, author: str = "Ada"
+    ) -> str:
         """One commit of files: a JSON value, bytes as they are, or None to delete."""
         with self.model.writing() as writer:
             number = writer.seq + 1
@@ -70,7 +73,8 @@ class Catalog:
             commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
             time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
             writer.record(
-                Commit(commit_id, "Ada", "ada@example.org", time, message or f"edit {number}", changes), self.read
+                Commit(commit_id, author, "ada@example.org", author, time, message or f"edit {number}", changes),
+                self.read,
             )
             for change in changes:
                 if change.new is None:
@@ -367,7 +371,7 @@ def test_documents_that_the_caller_has_parsed_are_not_read(model: ReadModel) -> 
     change = Change(WEB, None, "b" * 40)
     with model.writing() as writer:
         writer.record(
-            Commit("c" * 40, "Ada", "", "", "", (change,)), pytest.fail, {"b" * 40: document(is_public=False)}
+            Commit("c" * 40, "Ada", "", "", "", "", (change,)), pytest.fail, {"b" * 40: document(is_public=False)}
         )
         writer.put(WEB, "b" * 40, b"", document=document(is_public=False))
         writer.mirror("c" * 40)
@@ -402,7 +406,7 @@ def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: 
     catalog.commit({WEB: document(), db: document("acme/db")})
     assert (model.visible_from(WEB), model.visible_from(db)) == (1, 3)
     (newest, deletion, _) = model.commits(ANYONE, 1, 20).rows
-    assert [change.action for change in newest.changes] == ["restored", "created"]
+    assert [change.action for change in newest.changes] == ["created", "restored"]
     assert [(change.path, change.action) for change in deletion.changes] == [(WEB, "deleted")]
     assert (newest.complete, deletion.complete) == (True, False)
 
@@ -419,10 +423,10 @@ def test_changes_of_an_organization_are_for_its_members_and_of_a_schema_for_thos
     assert [(row.seq, row.complete) for row in model.commits(MEMBER, 1, 20).rows] == [(3, False), (2, True), (1, True)]
     newest, middle, _ = model.commits(ADMIN, 1, 20).rows
     assert [(change.namespace, change.repo_name, change.fields) for change in middle.changes] == [
-        ("acme", None, ["/owners"]),
         ("acme", "web", [""]),
+        ("acme", None, ["/owners"]),
     ]
-    assert [change.path for change in newest.changes] == ["schemas/repository.schema.json", WEB]
+    assert [change.path for change in newest.changes] == [WEB, "schemas/repository.schema.json"]
     assert (model.commit(1, ANYONE), model.commit(9, ADMIN)) == (None, None)
 
 
@@ -483,11 +487,31 @@ def test_an_organization_that_cannot_be_read_is_there_without_members_and_report
 def test_the_newest_batch_that_the_documents_count_comes_with_each_of_them(catalog: Catalog, model: ReadModel) -> None:
     assert model.batch() == 0
     catalog.commit({WEB: document()})
-    catalog.commit({WEB: document(repo_starred_count=2)}, message="Count\n\nActivity-Batch: 7")
-    catalog.commit({WEB: document(description="x")}, message="Talk of Activity-Batch: 9")
-    catalog.commit({WEB: document(description="y")}, message="Count\n\nActivity-Batch: 3\nRequest-Id: x")
-    assert model.get("acme", "web").batch == model.batch() == 7
-    assert model.list(None, None, None, (), None, ANYONE, 1, 20).batch == 7
+    for batch in (1, 2):
+        message = f"Count\n\nActivity-Batch: {batch}\nRequest-Id: x"
+        catalog.commit({WEB: document(repo_starred_count=batch)}, message=message, author="catalogd")
+    assert model.get("acme", "web").batch == model.batch() == 2
+    assert model.list(None, None, None, (), None, ANYONE, 1, 20).batch == 2
+
+
+@pytest.mark.parametrize(
+    ("author", "message"),
+    [
+        ("Ada", "Count\n\nActivity-Batch: 1"),
+        ("catalogd", "Talk of Activity-Batch: 1"),
+        ("catalogd", "Count\n\nActivity-Batch: 1\n\nRequest-Id: x"),
+        ("catalogd", "Count\n\nActivity-Batch: 2"),
+        ("catalogd", "Count\n\nActivity-Batch: 999999999999999999"),
+        ("catalogd", "Count\n\nActivity-Batch: 0"),
+    ],
+)
+def test_a_batch_that_somebody_has_made_up_counts_for_nothing(
+    catalog: Catalog, model: ReadModel, author: str, message: str
+) -> None:
+    catalog.commit({WEB: document()}, message=message, author=author)
+    assert model.batch() == 0
+    catalog.commit({WEB: document(download=1)}, message="Count\n\nActivity-Batch: 1", author="catalogd")
+    assert model.batch() == 1
 
 
 def test_a_list_can_be_limited_to_some_repositories(catalog: Catalog, model: ReadModel) -> None:
@@ -563,7 +587,7 @@ def test_a_commit_is_found_by_the_beginning_of_its_id(catalog: Catalog, model: R
 def test_an_ambiguous_beginning_is_refused(model: ReadModel) -> None:
     with model.writing() as writer:
         for end in "ab":
-            writer.record(Commit("1234567" + end * 33, "", "", "", "", ()), pytest.fail)
+            writer.record(Commit("1234567" + end * 33, "", "", "", "", "", ()), pytest.fail)
     with pytest.raises(Malformed, match="More than one"):
         model.resolve("1234567")
     assert model.resolve("1234567b").seq == 2

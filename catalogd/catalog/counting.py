@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from catalogd import names
 from catalogd.catalog.base import Document, UseCases, parse_stored
 from catalogd.catalog.shapes import Caller
-from catalogd.errors import CatalogdError, EditedByHand
+from catalogd.errors import Conflict, EditedByHand, Invalid
 from catalogd.readmodel import BATCH_TRAILER
 from catalogd.store import Draft, Reading
 
@@ -44,6 +44,11 @@ class Counting(UseCases):
         """The newest batch of activity that the documents count which are shown now."""
         return self._model.batch()
 
+    def shown_commit(self) -> str:
+        """The commit whose documents are shown now."""
+        self._mirror.check()
+        return self._commit_read()
+
     def count(self, caller: Caller, batch: int, deltas: Mapping[Name, Deltas]) -> str | None:
         """Add to the counters, in one commit with the batch's number. Returns it; None where nothing changes.
 
@@ -66,7 +71,7 @@ class Counting(UseCases):
                     after = _with(before, delta)
                     if after != before:
                         files[path] = self._validated(reading, namespace, repo_name, after)
-                except CatalogdError as error:
+                except (Conflict, Invalid) as error:
                     refused.add((namespace, repo_name))
                     why = error.detail
             if refused:
@@ -77,8 +82,9 @@ class Counting(UseCases):
         try:
             outcome = self._submit(caller, draft, "count", **{BATCH_TRAILER: str(batch)})
         except EditedByHand as error:
-            parsed = names.parse_document_path(error.path)
-            raise NotCountable({parsed} if parsed else set(deltas), error.detail) from error
+            paths = {names.document_path(*name): name for name in deltas}
+            edited = {paths[path] for path in self._store.edited_by_hand(paths) | {error.path} if path in paths}
+            raise NotCountable(edited or set(deltas), error.detail) from error
         return outcome.commit if outcome.changed else None
 
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 from catalogd.documents import canonical, fields, strict
 from catalogd.errors import Malformed
 from catalogd.readmodel.search import searchable
-from catalogd.readmodel.shapes import WHOLE
+from catalogd.readmodel.shapes import WHOLE, Commit
 
 Document = dict[str, Any]
 
@@ -23,6 +23,7 @@ CACHE_BYTES = 2 << 20
 # Of the trailer that the commit of a batch of activity has; 18 digits fit into SQLite's integers.
 BATCH_TRAILER = "Activity-Batch"
 _BATCH = re.compile(rf"^{BATCH_TRAILER}: ([1-9][0-9]{{0,17}})$", re.MULTILINE)
+_FOLDER = "catalogd"
 
 
 class Unprojectable(Exception):
@@ -75,9 +76,14 @@ class ParsedBlobs:
             self._bytes -= size
 
 
-def batch_of(message: str) -> int:
-    """The number of the batch of activity that a commit has counted into its documents; 0 for other commits."""
-    found = _BATCH.search(message)
+def batch_of(commit: Commit) -> int:
+    """The number of the batch of activity that a commit has counted into its documents; 0 for other commits.
+
+    Nobody else's commits count: anybody may write a trailer.
+    """
+    if commit.committer != _FOLDER or commit.author != _FOLDER:
+        return 0
+    found = _BATCH.search(commit.message.rpartition("\n\n")[2])
     return int(found[1]) if found else 0
 
 

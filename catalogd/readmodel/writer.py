@@ -91,7 +91,7 @@ class Writer:
         """
         seq = self.seq + 1
         versions = _Versions(self._blobs, contents, parsed or {})
-        public = sum(self._record_change(seq, change, versions) for change in commit.changes)
+        public = sum(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
         committed_at = _text(commit.committed_at)
         # That of the newest commit is the latest of all.
         if self._settled_at > committed_at:
@@ -110,9 +110,10 @@ class Writer:
                 public,
             ),
         )
-        batch = batch_of(commit.message)
+        batch = batch_of(commit)
         if batch:
-            self._execute("UPDATE meta SET batch = max(batch, ?)", (batch,))
+            # In their order only: one that was made up cannot make those that follow count for nothing.
+            self._execute("UPDATE meta SET batch = ?1 WHERE batch = ?1 - 1", (batch,))
         self._newest, self._settled_at = Position(seq, commit.id), committed_at
         return seq
 
@@ -384,6 +385,10 @@ class _Versions:
         if blob in self._parsed:
             return self._parsed[blob]
         return self._blobs.get(blob, lambda: self._contents(blob)).document
+
+
+def _path_of(change: Change) -> str:
+    return change.path
 
 
 def _is_expected_to_be_document(path: str) -> bool:

@@ -72,6 +72,7 @@ def _to_version_2(connection: Connection) -> None:
         Column("namespace", String(128), primary_key=True),
         Column("repo_name", String(128), primary_key=True),
         Column("starred_at", String(24), nullable=False),
+        Index("ix_star_repository", "namespace", "repo_name"),
     )
     activity = Table(
         "activity",
@@ -82,6 +83,7 @@ def _to_version_2(connection: Connection) -> None:
         Column("batch", BigInteger),
         Column("stars", Integer, nullable=False, server_default="0"),
         Index("ix_activity_batch", "batch", "namespace", "repo_name"),
+        Index("ix_activity_repository", "namespace", "repo_name"),
         sqlite_autoincrement=True,
     )
     tables.create_all(connection, [star, activity], checkfirst=False)

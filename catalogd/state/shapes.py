@@ -46,13 +46,12 @@ class StarRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """What the rows of one repository and one batch add up to, and the highest id among them."""
+    """What the rows of one repository and one batch add up to."""
 
     namespace: str
     repo_name: str
     batch: int | None
     stars: int
-    last_id: int
 
 
 class Change(Enum):

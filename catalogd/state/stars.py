@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from sqlalchemy import bindparam, delete, insert, literal, select
+from sqlalchemy import bindparam, delete, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 
 from catalogd.state.activity import count_star
 from catalogd.state.database import Database
 from catalogd.state.shapes import StarRow
-from catalogd.state.tables import stars
+from catalogd.state.tables import activity, stars
 
 # Built once, as requests ask it: SQLAlchemy then finds its compiled form by identity.
 _IS_STARRED = select(literal(1)).where(
@@ -42,6 +42,24 @@ class StarVerbs:
                 return False
             count_star(connection, namespace, repo_name, -1)
         return True
+
+    def forget_stars(self, namespace: str, repo_name: str) -> bool:
+        """Nobody has starred it any more, and nothing of it is pending. False if there was nothing."""
+        this = (stars.c.namespace == namespace, stars.c.repo_name == repo_name)
+        with self._database.reading() as connection:
+            if connection.execute(select(literal(1)).where(*this).limit(1)).first() is None:
+                return False
+        with self._database.writing() as connection:
+            connection.execute(delete(stars).where(*this))
+            pending = (activity.c.namespace == namespace, activity.c.repo_name == repo_name, activity.c.batch.is_(None))
+            connection.execute(delete(activity).where(*pending))
+        return True
+
+    def count_stars(self, user: str) -> int:
+        """How many repositories a user has starred."""
+        statement = select(func.count()).select_from(stars).where(stars.c.user == user)
+        with self._database.reading() as connection:
+            return connection.execute(statement).scalar_one()
 
     def starred(self, user: str) -> list[StarRow]:
         """What a user has starred, newest first."""

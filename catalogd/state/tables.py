@@ -48,6 +48,7 @@ stars = Table(
     Column("namespace", _NAME, primary_key=True),
     Column("repo_name", _NAME, primary_key=True),
     Column("starred_at", _TIME, nullable=False),
+    Index("ix_star_repository", "namespace", "repo_name"),
 )
 
 # Each kind of count is a column that is 0 unless said otherwise, so that another one can be added beside it.
@@ -59,8 +60,9 @@ activity = Table(
     Column("repo_name", _NAME, nullable=False),
     Column("batch", BigInteger),
     Column("stars", Integer, nullable=False, server_default="0"),
-    # Serves every query there is: by batch, by the want of one, by both and the repository.
+    # By batch, by the want of one, by both and the repository; and by the repository alone.
     Index("ix_activity_batch", "batch", "namespace", "repo_name"),
+    Index("ix_activity_repository", "namespace", "repo_name"),
     sqlite_autoincrement=True,  # an id is never used again, as PostgreSQL's are not
 )
 

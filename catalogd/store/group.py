@@ -6,13 +6,12 @@ import time
 from collections.abc import Mapping
 
 from catalogd.store.edits import Edit
-from catalogd.store.history import Change, Commit, rfc3339
+from catalogd.store.history import COMMITTER, Change, Commit, rfc3339
 from catalogd.store.journal import Made
 from catalogd.store.objects import EMPTY_TREE, Tree, commit_data, identity, object_id
 from catalogd.store.pack import Pack
 from catalogd.store.snapshot import ObjectCache, Snapshot, Unwritten, splice
 
-COMMITTER = "catalogd"
 COMMITTER_EMAIL = "catalogd@localhost"
 
 Files = Mapping[str, bytes | None]
@@ -44,7 +43,7 @@ class Group:
         committer = identity(COMMITTER, COMMITTER_EMAIL)
         data = commit_data(root.id, self.newest, author, committer, seconds, message)
         commit = self._seal(root, Made(data, dict(files)))
-        self.commits.append(Commit(commit, edit.author, edit.email, rfc3339(seconds), message, changes))
+        self.commits.append(Commit(commit, edit.author, edit.email, COMMITTER, rfc3339(seconds), message, changes))
         return commit
 
     def add_again(self, made: Made) -> str:

@@ -7,13 +7,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import BinaryIO
 
+# Whoever commits for the authors of edits.
+COMMITTER = "catalogd"
+
 _NO_OBJECT = "0" * 40
 _SUBMODULE = "160000"
 # The last second of the year 9999: git can write later ones than a calendar can.
 _LAST_SECOND = 253_402_300_799
 
 # One commit: a marker byte, its fields each ended by NUL, then git's own raw lines (`-z`: also ended by NUL).
-LOG_FORMAT = "--format=%x01%H%x00%an%x00%ae%x00%ct%x00%B%x00"
+LOG_FORMAT = "--format=%x01%H%x00%an%x00%ae%x00%cn%x00%ct%x00%B%x00"
 LOG_OPTIONS = ("--first-parent", "--reverse", "--root", "--raw", "--no-abbrev", "--no-renames", "-z", LOG_FORMAT)
 
 
@@ -28,7 +31,7 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of main and what it changed against its first parent.
+    """A commit of main and what it changed against its first parent; `committer` is a name.
 
     `committed_at` is RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000.
     """
@@ -36,6 +39,7 @@ class Commit:
     id: str
     author: str
     email: str
+    committer: str
     committed_at: str
     message: str
     changes: tuple[Change, ...]
@@ -57,7 +61,7 @@ def read_log(stream: BinaryIO) -> Iterator[Commit]:
         if token.startswith("\x01"):
             if head is not None:
                 yield _commit(head, changes)
-            head = [token[1:], *(next(tokens) for _ in range(4))]
+            head = [token[1:], *(next(tokens) for _ in range(5))]
             changes = []
         elif token.startswith(":"):
             changes += _change(token, next(tokens))
@@ -85,9 +89,9 @@ def _tokens(stream: BinaryIO) -> Iterator[str]:
 
 
 def _commit(head: list[str], changes: list[Change]) -> Commit:
-    commit_id, author, email, seconds, message = head
+    commit_id, author, email, committer, seconds, message = head
     committed_at = rfc3339(min(int(seconds), _LAST_SECOND))
-    return Commit(commit_id, author, email, committed_at, message.rstrip("\n"), tuple(changes))
+    return Commit(commit_id, author, email, committer, committed_at, message.rstrip("\n"), tuple(changes))
 
 
 def _change(status: str, path: str) -> list[Change]:

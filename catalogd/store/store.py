@@ -17,11 +17,11 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from catalogd.errors import AlreadyServed, CatalogdError, NotACatalog, NotFound
+from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog, NotFound
 from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
 from catalogd.store.committer import AfterCommit, Committer
@@ -251,6 +251,19 @@ class Store:
         Raises what its draft raises, and EditedByHand, NoSpace, StoreFailed, Unavailable.
         """
         return self._committer.submit(edit)
+
+    def edited_by_hand(self, paths: Iterable[str]) -> set[str]:
+        """Those of the paths whose file is not what main has. Raises Unavailable."""
+        now = self.snapshot()
+        edited = set()
+        with self.lock.held():
+            for path in paths if self._branch.is_checked_out() else ():
+                try:
+                    self._worktree.require_unedited(path, {now.id_of(path)})
+                except EditedByHand:
+                    edited.add(path)
+            self._worktree.forget()
+        return edited
 
     @property
     def failure(self) -> str | None:

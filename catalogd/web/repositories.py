@@ -29,6 +29,7 @@ class Repositories:
         body = read_json(req, self._max_body)
         written = self._catalog.create(caller(req), namespace, body)
         document = written.document
+        self._activity.begin_anew(namespace, document["repo_name"])
         resp.set_header("location", f"/v1/repositories/{representations.repo_path(document)}")
         send(resp, representations.created(document), written.commit, etag(written.blob), status=201)
         return written.changed

@@ -25,7 +25,7 @@ class Stars:
         return True
 
     def unstar(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
-        send_nothing(resp, self._activity.unstar(caller(req), namespace, repo_name).commit)
+        send_nothing(resp, self._activity.unstar(caller(req), namespace, repo_name))
         return True
 
     def list(self, req: Request, resp: falcon.Response) -> None:

@@ -25,7 +25,7 @@ def test_what_is_counted_adds_up_by_repository(state):
         state.star(name, *APP, THEN)
     state.star("ann", *LIB, THEN)
     state.unstar("bob", *APP)
-    assert sums(state) == [(LIB, None, 1), (APP, None, 2)]
+    assert sums(state) == [(APP, None, 2), (LIB, None, 1)]
     assert all(type(row.stars) is int for row in state.pending_activity())
 
 

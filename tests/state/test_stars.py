@@ -93,12 +93,27 @@ def test_a_user_who_stars_while_they_are_deleted_leaves_no_star_counted(state, w
             assert set(counted(state).values()) <= {0}
 
 
-def test_rows_that_are_counted_have_ascending_ids_that_are_never_used_again(state):
+def test_a_change_is_counted_once_whatever_rows_a_repository_has(state):
     state.star("ann", "team", "app", THEN)
-    [first] = state.pending_activity()
     state.assign_batch(1, [("team", "app")])
-    state.forget_batches(1)
+    state.star("bob", "team", "app", THEN)
+    state.release_batch(1)
     state.unstar("ann", "team", "app")
-    [second] = state.pending_activity()
-    assert second == PendingRow("team", "app", None, -1, second.last_id)
-    assert second.last_id > first.last_id
+    assert state.pending_activity() == [PendingRow("team", "app", None, 1)]
+
+
+def test_what_is_pending_can_be_asked_of_some_repositories(state):
+    for repo_name in ("app", "lib", "tool"):
+        state.star("ann", "team", repo_name, THEN)
+    names = [("team", "app"), ("team", "none"), *((f"n{number}", "x") for number in range(2_500)), ("team", "tool")]
+    assert {row.repo_name for row in state.pending_of(names)} == {"app", "tool"}
+    assert state.pending_of([]) == []
+
+
+def test_a_repository_that_begins_anew_has_no_stars_and_nothing_pending(state):
+    state.star("ann", "team", "app", THEN)
+    state.star("ann", "team", "lib", THEN)
+    assert state.forget_stars("team", "app")
+    assert not state.forget_stars("team", "app")
+    assert ([row.repo_name for row in state.starred("ann")], counted(state)) == (["lib"], {("team", "lib"): 1})
+    assert (state.count_stars("ann"), state.is_starred("ann", "team", "app")) == (1, False)
