@@ -41,6 +41,7 @@ COMMANDS = [
     "rollback",
     "user",
     "token",
+    "namespace",
     "import",
     "export",
     "backup",
