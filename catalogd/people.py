@@ -37,9 +37,14 @@ class People:
     # The caller's own account
 
     def me(self, account: Account) -> tuple[UserInfo, dict[str, Role]]:
-        """(the user, their role by namespace as organizations give them). Raises Unauthenticated."""
+        """(the user, their role by namespace as organizations give them and the credentials may know).
+
+        Raises Unauthenticated.
+        """
         rights.require_self(account, rights.IDENTIFY)
-        return self._accounts.user(_name(account)), self._catalog.roles_of(_name(account))
+        roles = self._catalog.roles_of(_name(account)) if rights.sees_private(account) else {}
+        seen = {space: role for space, role in roles.items() if account.namespace in (None, space)}
+        return self._accounts.user(_name(account)), seen
 
     def change_my_password(self, account: Account, current: str | None, password: str, address: str) -> None:
         """Raises Unauthenticated, Forbidden, and as Accounts.change_password.
@@ -110,17 +115,15 @@ class People:
         """A new user, to whom the namespace of that name belongs.
 
         Raises Unauthenticated, Forbidden, Malformed, and AlreadyExists where a user or an organization has the name,
-        or where, without `take_over`, there are repositories in that namespace.
+        or where, without `take_over`, the namespace has a past or organizations name such a user.
         """
         rights.require_admin(account)
         names.check_name(name, "user")
         if self._catalog.is_organization(name):
             raise AlreadyExists(f"There is an organization {name} already; a user needs a name of their own.")
-        if not take_over and self._catalog.has_repositories(name):
-            raise AlreadyExists(
-                f"There are repositories in the namespace {name} already, which would become this user's; "
-                "say take_over if that is meant."
-            )
+        left = None if take_over else self._catalog.awaits(name)
+        if left is not None:
+            raise AlreadyExists(f"{left}: this user would get what is left of that. Say take_over if it is meant.")
         return self._accounts.add_user(name, email=email, is_admin=is_admin, password=password)
 
     def change_user(self, account: Account, name: str, changes: Mapping[str, Any]) -> UserInfo:
@@ -169,7 +172,10 @@ class People:
             roles.setdefault(namespace, {namespace: Role.OWNER})
         lines = ["# Made by catalogd namespace codeowners."]
         for namespace, members in sorted(roles.items()):
-            owners = " ".join(f"@{user}" for user, role in members.items() if role is Role.OWNER)
+            # A hand may have written what is no name, and would write a line of its own with it.
+            owners = " ".join(
+                f"@{user}" for user, role in members.items() if role is Role.OWNER and not names.fault_in_name(user)
+            )
             if owners:
                 lines += [f"/data/{namespace}/ {owners}", f"/{names.namespace_path(namespace)} {owners}"]
         return "\n".join(lines) + "\n"

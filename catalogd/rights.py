@@ -56,13 +56,14 @@ STAR = Right("star", "Any user who may read it.", _WRITING)
 WRITE = Right("write", "A writer of the namespace.", _WRITING, Role.WRITER)
 OWN = Right("own", "An owner of the namespace.", _WRITING, Role.OWNER)
 CLONE = Right("clone", "An admin, or a token with the scope `catalog`.", _READING | {SCOPE_CATALOG}, Role.OWNER)
+GOVERN = Right("govern", "An owner of the namespace, with a token that is not confined to it.", _WRITING, Role.OWNER)
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, Role.OWNER)
 IDENTIFY = Right("identify", "Any user.")
 KEEP = Right("keep", "Any user, with a token that is not confined to a namespace.", _READING)
 MANAGE = Right("manage", "Any user, with a password or a token that is not confined to a namespace.", _WRITING)
 LOG_IN = Right("log in", "Who knows the password.")
 
-RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, IDENTIFY, KEEP, MANAGE, CLONE, ADMINISTER)
+RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, ADMINISTER)
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
 
@@ -88,7 +89,7 @@ def visibility(account: Account, roles_of: Callable[[str], Mapping[str, Role]]) 
     `roles_of` tells a user's roles by namespace, as organizations give them; it is asked only where that matters. A
     namespace that is an organization's must be in it also where the user has no role there, if it is the user's name.
     """
-    if account.name is None or not account.scopes & _READING:
+    if account.name is None or not sees_private(account):
         return _ONLY_PUBLIC
     if account.is_admin:
         return _EVERYTHING if account.namespace is None else Visibility(False, frozenset({account.namespace}))
@@ -111,11 +112,16 @@ def role(account: Account, namespace: str, roles: Mapping[str, Role] | None) -> 
     return Role.OWNER if account.name == namespace else Role.NONE
 
 
+def sees_private(account: Account) -> bool:
+    """Whether the scopes let the account see anything but what is public."""
+    return bool(account.scopes & _READING)
+
+
 def may_read(account: Account, namespace: str, is_public: bool, roles: Mapping[str, Role] | None) -> bool:
     """Whether the account may know that this repository exists."""
     if is_public:
         return True
-    return bool(account.scopes & _READING) and role(account, namespace, roles) >= Role.READER
+    return sees_private(account) and role(account, namespace, roles) >= Role.READER
 
 
 def with_implied(scopes: frozenset[str]) -> frozenset[str]:
@@ -138,6 +144,9 @@ def require_scope(account: Account, right: Right) -> None:
 def require(account: Account, right: Right, namespace: str, roles: Mapping[str, Role] | None) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for an account that has not the right in the namespace."""
     require_scope(account, right)
+    if right is GOVERN and account.namespace is not None:
+        # Or a robot's token that has leaked would make somebody an owner for good.
+        raise Forbidden("A token that is confined to a namespace cannot change who belongs to it.")
     if role(account, namespace, roles) >= right.role:
         return
     if account.namespace not in (None, namespace):

@@ -274,6 +274,16 @@ def test_a_search_ranks_the_name_above_the_description_above_the_rest(catalog: C
     assert listed(model, search="redis", ordering="repo_name") == ["a/one", "a/redis", "a/two"]
 
 
+def test_the_order_of_a_search_does_not_depend_on_what_is_hidden(catalog: Catalog, model: ReadModel) -> None:
+    texts = {"a/one": "zebra zebra quux", "a/two": "zebra quux quux"}
+    catalog.commit({path_of(name): document(name, description=text) for name, text in texts.items()})
+    before = listed(model, search="zebra quux")
+    for number in range(20):
+        name = f"b/r{number}"
+        catalog.commit({path_of(name): document(name, is_public=False, description="zebra" if number % 2 else "quux")})
+        assert listed(model, search="zebra quux") == before
+
+
 def test_a_blank_search_is_none(catalog: Catalog, model: ReadModel) -> None:
     catalog.commit({WEB: document()})
     assert listed(model, search=" \t\0") == ["acme/web"]

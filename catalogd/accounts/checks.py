@@ -43,7 +43,11 @@ def check_token_name(name: str) -> None:
 
 
 def check_expiry(expires: datetime) -> None:
-    if expires.tzinfo is None or expires <= now():
+    try:
+        is_fit = expires.tzinfo is not None and expires.astimezone(UTC) > now()
+    except OverflowError:  # the year 10000, in UTC
+        is_fit = False
+    if not is_fit:
         fault = "must be a time in the future, with a time zone"
         raise Invalid(f"The expiry of the token {fault}.", [Fault("/expires_at", fault)])
 

@@ -69,8 +69,22 @@ class UseCases:
         """By the organization of the newest commit."""
         if is_public:
             return True
-        roles = self._model.roles_in(namespace, caller.account.name)
-        return rights.may_read(caller.account, namespace, False, roles)
+        account = caller.account
+        roles = None if account.is_admin or account.is_anonymous else self._model.roles_in(namespace, account.name)
+        return rights.may_read(account, namespace, False, roles)
+
+    def _require_visible(self, caller: Caller, namespace: str, repo_name: str) -> None:
+        """Before a document is read to change it: what is hidden is refused in no more time than what is not there.
+
+        Raises NotFound, Malformed.
+        """
+        names.check_name(namespace, "namespace")
+        names.check_name(repo_name, "repo_name")
+        if self._may_read(caller, namespace, False):
+            return
+        self._mirror.check()
+        if not self._model.is_public(namespace, repo_name):
+            raise no_repository(namespace, repo_name)
 
     def _visibility(self, caller: Caller) -> rights.Visibility:
         """What the caller sees, by the organizations of the newest commit."""
@@ -111,7 +125,8 @@ class UseCases:
 
         Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed, Invalid, and what the store raises.
         """
-        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        self._require_visible(caller, namespace, repo_name)
+        path = names.document_path(namespace, repo_name)
         result = Result()
 
         def draft(reading: Reading) -> Draft | None:

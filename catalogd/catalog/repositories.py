@@ -108,7 +108,8 @@ class Repositories(UseCases):
 
     def delete(self, caller: Caller, namespace: str, repo_name: str, *, if_match: IfMatch | None = None) -> str:
         """Returns the commit. Raises NotFound, Unauthenticated, Forbidden, PreconditionFailed."""
-        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        self._require_visible(caller, namespace, repo_name)
+        path = names.document_path(namespace, repo_name)
 
         def draft(reading: Reading) -> Draft:
             blob, _ = self._read_for_write(caller, reading, rights.OWN, namespace, repo_name)

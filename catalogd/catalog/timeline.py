@@ -153,7 +153,10 @@ class Timeline(UseCases):
             raise _no_commit(commit)
         changes = self._changes_to_revert(caller, moment, entry)
         namespaces = sorted({parsed[0] for change in changes if (parsed := names.parse_document_path(change.path))})
-        subject = entry.message.splitlines()[0] if entry.message.strip() else short(moment.id)
+        everybodys = self._model.commit(moment.seq, rights.Visibility(everything=False))
+        # What it says may name what was private then.
+        is_known = everybodys is not None and everybodys.complete and everybodys.message.strip()
+        subject = entry.message.splitlines()[0] if is_known else short(moment.id)
 
         def draft(reading: Reading) -> Draft:
             now = rfc3339(self._clock())
@@ -167,9 +170,7 @@ class Timeline(UseCases):
                 raise Conflict(f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults)
             if not files:
                 raise Conflict(f"Commit {short(moment.id)} has nothing that is not undone already.")
-            # What is left to undo may be public only; the subject may name what is not.
-            named = subject if len(files) == len(changes) else short(moment.id)
-            return Draft(f'Revert "{named}"\n\nThis reverts commit {moment.id}.', files)
+            return Draft(f'Revert "{subject}"\n\nThis reverts commit {moment.id}.', files)
 
         outcome = self._submit(caller, draft, f"revert {moment.id}")
         self._mirror.check()

@@ -37,6 +37,14 @@ class DocumentQueries:
             ).fetchone()
         return None if row is None else Row(json.loads(row[0]), *row[1:])
 
+    def is_public(self, namespace: str, repo_name: str) -> bool:
+        """Whether there is such a document, and it is public."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT is_public FROM document WHERE namespace = ? AND repo_name = ?", (namespace, repo_name)
+            ).fetchone()
+        return row is not None and bool(row[0])
+
     def tags(self, namespace: str, repo_name: str) -> Tags | None:
         """The tags of a document, whoever asks: the caller looks at `is_public`."""
         with self._connections.reader() as connection:
@@ -64,7 +72,8 @@ class DocumentQueries:
 
         `among` are the (namespace, repo_name) to which the list is limited; None does not limit it.
         A label without a value asks for its key alone. `ordering` is one of ORDERINGS, "-" in front turns it round;
-        without one, a search is ordered by relevance and all else by name. What has no such time comes last either way.
+        without one, a search has first what it finds in the name, then what in the description too, and all else is
+        ordered by name. What has no such time comes last either way.
         """
         query = ListQuery(namespace, search, is_public, labels, visibility, among)
         limit, offset = window(page, page_size)
@@ -141,6 +150,10 @@ class ListQuery:
         # CROSS JOIN: from the matches to their documents, never the other way round.
         self._source = "document_text CROSS JOIN document ON document.id = document_text.rowid"
         self._where("document_text MATCH :search", search=query)
+        self.parameters |= {
+            "in_name": f"{{repo_name}} : ({query})",
+            "in_summary": f"{{repo_name description}} : ({query})",
+        }
 
     def _label(self, number: int, key: str, value: str | None) -> None:
         condition = f"key = :key{number}" if value is None else f"key = :key{number} AND value = :value{number}"
@@ -167,7 +180,9 @@ class ListQuery:
 
     def _order(self, ordering: str | None) -> str:
         if ordering is None and "search" in self.parameters:
-            return "document_text.rank, namespace, document.repo_name"
+            # No statistics of all the texts, as bm25 would: they would tell what stands in those that are hidden.
+            found = "document.id IN (SELECT rowid FROM document_text WHERE document_text MATCH :{})"
+            return f"{found.format('in_name')} DESC, {found.format('in_summary')} DESC, namespace, document.repo_name"
         column = (ordering or "repo_name").removeprefix("-")
         if column not in ORDERINGS:
             raise ValueError(f"a list cannot be ordered by {column!r}")

@@ -62,6 +62,12 @@ class OrganizationQueries:
             ).fetchone()
         return None if row is None else (OrganizationRow(json.loads(row[0]), row[1]), row[2])
 
+    def has_past(self, namespace: str) -> bool:
+        """Whether there is, or ever was, a repository in a namespace, or an organization of that name."""
+        with self._connections.reader() as connection:
+            row = connection.execute("SELECT 1 FROM file WHERE namespace = ? LIMIT 1", (namespace,)).fetchone()
+        return row is not None
+
     def members(self, namespace: str) -> dict[str, Role]:
         """User -> role, of the organization of that name; empty where there is none."""
         with self._connections.reader() as connection:

@@ -14,10 +14,7 @@ APPLICATION = 0x63746C67
 TIMES = ("created_at", "updated_at", "pushed_at")
 COUNTERS = ("download", "repo_starred_count")
 
-# bm25 weights of repo_name, description, full_description.
-RANK = "bm25(10.0, 4.0, 1.0)"
-
-_TABLES = f"""
+_TABLES = """
 CREATE TABLE meta (
     commit_id TEXT,                         -- the commit that the documents are of
     batch     INTEGER NOT NULL              -- the newest batch of activity that the documents count; 0: none
@@ -100,7 +97,6 @@ CREATE TABLE label (
 CREATE VIRTUAL TABLE document_text USING fts5 (
     repo_name, description, full_description, content = '', tokenize = 'unicode61', prefix = '2'
 );
-INSERT INTO document_text (document_text, rank) VALUES ('rank', '{RANK}');
 -- Merge what edits leave little by little; at 16 pieces, the default, one edit would have to merge them all at once.
 INSERT INTO document_text (document_text, rank) VALUES ('crisismerge', 200);
 

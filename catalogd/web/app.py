@@ -116,4 +116,6 @@ class _Middleware:
         check_host(env)
 
     def process_response(self, req: Request, resp: falcon.Response, resource: object, succeeded: bool) -> None:
-        self._metrics.observe(req.uri_template, req.method, resp.status_code, perf_counter() - req.started)
+        # A method that nobody knows would be one more series for each that somebody makes up.
+        method = req.method if req.method in _METHODS else "(other)"
+        self._metrics.observe(req.uri_template, method, resp.status_code, perf_counter() - req.started)

@@ -11,8 +11,8 @@ import falcon
 from catalogd.documents import strict
 from catalogd.documents.positions import escape
 from catalogd.errors import Fault, Invalid, Malformed
-from catalogd.web.errors import TooLarge, UnsupportedMedia
-from catalogd.web.parameters import decode
+from catalogd.web.errors import MOST_FAULTS, TooLarge, UnsupportedMedia
+from catalogd.web.parameters import decode_form
 
 JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
@@ -61,6 +61,8 @@ def read_members(
         raise Invalid("The body must be a JSON object.", [Fault("", "must be an object")])
     faults = [Fault(f"/{name}", f"is needed: {kinds[name].words}") for name in required if name not in body]
     for name, value in body.items():
+        if len(faults) >= MOST_FAULTS:
+            break
         if name not in kinds:
             faults.append(Fault(f"/{escape(name)}", f"is not known; possible: {', '.join(kinds)}"))
         elif not kinds[name].fits(value):
@@ -84,7 +86,7 @@ def only_member(body: object, name: str) -> object:
     """The value of the one member that the body must have. Raises Invalid."""
     if not isinstance(body, dict) or name not in body:
         raise Invalid(f'The body must be an object with "{name}".', [Fault(f"/{name}", "is needed")])
-    others = [key for key in body if key != name]
+    others = [key for key in body if key != name][:MOST_FAULTS]
     if others:
         faults = [Fault(f"/{escape(key)}", f"is not known; only {name} is") for key in others]
         raise Invalid(f'The body must have no other member than "{name}".', faults)
@@ -99,7 +101,7 @@ def _read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
     """What an HTML form sends: like a query. Raises Malformed, TooLarge or UnsupportedMedia."""
     _check_encoding(req)
     fields: dict[str, str] = {}
-    for name, value in decode(_read(req, max_body).decode("latin-1").strip("\r\n")):
+    for name, value in decode_form(_read(req, max_body).decode("latin-1").strip("\r\n")):
         if name in fields:
             raise Malformed("The form has a field twice.", [Fault(f"/{escape(name)}", "must be given only once")])
         fields[name] = value

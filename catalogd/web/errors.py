@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 
 import falcon
 
@@ -92,6 +93,8 @@ _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has 
 
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
 _MOST_QUOTED = 1000
+# So many faults are told at once, and looked for.
+MOST_FAULTS = 20
 
 # What Falcon itself raises says little; these say what would be right.
 _DETAILS = {
@@ -129,11 +132,12 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
         "type": kind.type,
         "title": kind.title,
         "status": kind.status,
-        "detail": detail,
+        "detail": _cut(detail),
     }
     if request_id is not None:
         body["request_id"] = request_id
-    listed = [{"pointer": _cut(fault.pointer), "detail": _cut(fault.detail)} for fault in faults]
+    some = islice(faults, MOST_FAULTS)
+    listed = [{"pointer": _cut(fault.pointer), "detail": _cut(fault.detail)} for fault in some]
     if listed:
         body["errors"] = listed
     # A detail may quote what a caller sent, so a lone surrogate must not turn a 400 into a 500.

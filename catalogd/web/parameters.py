@@ -24,6 +24,9 @@ MAX_SEARCH = 200
 # No list is this long, so every larger number means the same page past the end; offsets stay within 64 bits.
 _LAST_PAGE = 10**9
 
+# So many faults are told at once, and looked for.
+_MOST_FAULTS = 20
+
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
@@ -210,27 +213,32 @@ PAGING = (PAGE, PAGE_SIZE)
 
 
 def decode(query_string: str) -> list[tuple[str, str]]:
-    """The names and values of a query, decoded, in order. Raises Malformed for what is no UTF-8 or badly
-    encoded.
+    """The names and values of a query, decoded, in order. Raises Malformed for what is no UTF-8, badly encoded, or
+    has a control character.
 
     `query_string` is as WSGI gives it: bytes in Latin-1.
     """
-    if _BAD_PERCENT.search(query_string):
-        raise Malformed("The query has a '%' that two hexadecimal digits do not follow.")
+    pairs = decode_form(query_string, "query")
+    if any(_CONTROL.search(text) for pair in pairs for text in pair):
+        raise Malformed("The query has a control character in it.")
+    return pairs
+
+
+def decode_form(encoded: str, what: str = "form") -> list[tuple[str, str]]:
+    """The names and values of what is form-urlencoded, as decode(); a password may have any character."""
+    if _BAD_PERCENT.search(encoded):
+        raise Malformed(f"The {what} has a '%' that two hexadecimal digits do not follow.")
     try:
         return [
             (_decode(name), _decode(value))
-            for name, _, value in (pair.partition("=") for pair in query_string.split("&") if pair)
+            for name, _, value in (pair.partition("=") for pair in encoded.split("&") if pair)
         ]
     except UnicodeError:
-        raise Malformed("The query is not UTF-8 once it is decoded.") from None
+        raise Malformed(f"The {what} is not UTF-8 once it is decoded.") from None
 
 
 def _decode(text: str) -> str:
-    decoded = unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
-    if _CONTROL.search(decoded):
-        raise Malformed("The query has a control character in it.")
-    return decoded
+    return unquote_to_bytes(text.replace("+", " ").encode("latin-1")).decode("utf-8")
 
 
 def read(query: Iterable[tuple[str, str]], known: dict[str, Parameter]) -> dict[str, Any]:
@@ -238,6 +246,8 @@ def read(query: Iterable[tuple[str, str]], known: dict[str, Parameter]) -> dict[
     faults: list[Fault] = []
     values: dict[str, Any] = {}
     for name, text in query:
+        if len(faults) >= _MOST_FAULTS:
+            break
         parameter = known.get(name)
         if parameter is None:
             faults.append(Fault(name, f"is no parameter of this call ({_possible(known)})"))

@@ -421,3 +421,20 @@ def test_a_secret_is_in_no_later_reply_log_or_commit(site, name, git, caplog):
     told += [caplog.text, git(site.catalog.store.root, "log", "-p", "--all")]
     for secret in (login, made, PASSWORD, OTHER, "a wrong password", "$argon2"):
         assert not [text for text in told if secret in text]
+
+
+@pytest.mark.parametrize("ends", ["9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2014-11-19T05:54:22Z"])
+def test_a_token_that_ends_when_no_token_can_is_refused(user, ends):
+    assert problem(user.simulate_post(TOKENS, json={"expires_at": ends}), 422) == ["/expires_at"]
+
+
+def test_what_is_too_much_is_refused_in_few_words(site):
+    body = json.dumps({f"member{number}": "x" for number in range(20_000)})
+    reply = site.anonymous.simulate_post(LOG_IN, body=body, headers={"Content-Type": "application/json"})
+    assert (reply.status_code, len(reply.content) < 10_000) == (422, True)
+
+
+def test_credentials_that_see_nothing_private_know_no_roles(site, name, user):
+    site.client.simulate_post("/v1/namespaces", json={"namespace": f"{name}-team", "owners": ["admin", name]})
+    assert token_of(site, name, scopes=("registry",)).simulate_get(ME).json["roles"] == {}
+    assert token_of(site, name, namespace="elsewhere").simulate_get(ME).json["roles"] == {}

@@ -61,3 +61,11 @@ def _seconds_for(metrics: Metrics, times: int) -> float:
     for _ in range(times):
         metrics.observe("/v1/commits", "GET", 200, 0.001)
     return perf_counter() - began
+
+
+def test_methods_that_nobody_knows_make_one_series(site) -> None:
+    for method in ("FOO1", "FOO2", "FOO3"):
+        site.anonymous.simulate_request(method, "/v1/repositories")
+    rendered = site.anonymous.simulate_get("/metrics").text
+    assert "FOO" not in rendered
+    assert 'method="(other)"' in rendered

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import json
 
 import pytest
 from falcon import testing
 from web_site import Site, problem
+
+from catalogd.documents import canonical
+from catalogd.store import Draft, Edit
 
 _NUMBERS = itertools.count(1)
 ALL = "/v1/namespaces"
@@ -223,3 +227,35 @@ def test_a_member_who_is_no_user_any_more_does_not_hinder_other_changes(site, pe
     site.accounts.remove_user(f"{name}-gone")
     assert people["olga"].simulate_put(team, json={"description": "still"}).status_code == 200
     assert people["olga"].simulate_get(team).json["readers"] == [f"{name}-gone"]
+
+
+def test_a_broken_organization_does_not_hinder_the_removal_of_a_user(site, people, team, name):
+    hand = site.catalog.store
+    gone = f"{name}-gone"
+    site.accounts.add_user(gone)
+    site.client.simulate_patch(team, json={"readers": [gone]})
+    path = f"namespaces/{name}-broken.json"
+    hand.submit(Edit("Hand", "hand@example.org", lambda reading: Draft("Break it", {path: b'{"owners": "x"}'})))
+    assert site.client.simulate_delete(f"/v1/users/{gone}").status_code == 204
+    assert site.client.simulate_get(team).json["readers"] == []
+
+
+def test_a_name_with_a_past_is_given_to_a_new_user_only_if_that_is_meant(site, people, name):
+    former = f"{name}-former"
+    site.accounts.add_user(former)
+    site.create(f"{former}/diary", is_public=False, description="a secret")
+    site.client.simulate_delete(f"/v1/repositories/{former}/diary")
+    assert site.client.simulate_delete(f"/v1/users/{former}").status_code == 204
+    problem(site.client.simulate_post("/v1/users", json={"name": former}), 409, "already-exists")
+    taken = site.client.simulate_post("/v1/users", json={"name": former, "take_over": True})
+    assert taken.status_code == 201
+
+
+def test_a_user_whom_organizations_name_already_is_made_only_if_that_is_meant(site, people, team, name):
+    late = f"{name}-late"
+    found = json.loads(site.client.simulate_get(team).text)
+    document = {key: found[key] for key in ("namespace", "description", "owners", "writers")} | {"readers": [late]}
+    path = f"namespaces/{document['namespace']}.json"
+    data = canonical.dumps(document)
+    site.catalog.store.submit(Edit("Hand", "hand@example.org", lambda reading: Draft("Name them", {path: data})))
+    problem(site.client.simulate_post("/v1/users", json={"name": late}), 409, "already-exists")

@@ -135,3 +135,10 @@ def test_a_problem_reads_well_as_text() -> None:
     assert body.decode().startswith('{\n  "type": "urn:catalogd:malformed",\n  "title"')
     assert "Wörter \\ud800." in body.decode()
     json.loads(body)
+
+
+def test_a_problem_does_not_grow_with_what_it_refuses(raising, client) -> None:
+    raising.error = errors.Malformed("x" * 10_000, [Fault(f"/{number}", "y" * 10_000) for number in range(1_000)])
+    reply = client.simulate_get("/")
+    assert len(reply.json["errors"]) == 20
+    assert len(reply.content) < 30_000

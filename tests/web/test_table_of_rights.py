@@ -79,9 +79,9 @@ unstarRepository    private        404 404 204 204 204 204 | 403 204 404 404 | 4
 listNamespaces      -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 createNamespace     -              401 403 403 403 403 201 | 403 403 403 403 | 403 403 201 403 403 | 403 403 | 403 201
 getNamespace        team           200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
-updateNamespace     team           401 403 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 403 | 200 200
-patchNamespace      team           401 403 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 403 | 200 200
-deleteNamespace     empty          401 403 403 403 204 204 | 403 204 403 403 | 403 204 204 403 403 | 204 403 | 204 204
+updateNamespace     team           401 403 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 403 403 | 200 200
+patchNamespace      team           401 403 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 403 403 | 200 200
+deleteNamespace     empty          401 403 403 403 204 204 | 403 204 403 403 | 403 204 204 403 403 | 403 403 | 204 204
 getNamespaceHistory team           404 404 200 200 200 200 | 200 200 404 404 | 200 200 200 404 404 | 200 404 | 200 200
 
 listCommits         -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
@@ -90,6 +90,9 @@ getCommit           private        404 404 200 200 200 200 | 200 200 404 404 | 2
 revertCommit        public         401 403 403 403 201 201 | 403 201 403 403 | 403 201 201 403 403 | 201 403 | 201 201
 revertCommit        private        404 404 403 403 201 201 | 403 201 404 404 | 403 201 201 404 404 | 201 404 | 201 201
 listChanges         public         200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+
+getGitRefs          -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
+gitUploadPack       -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 
 generateApiToken    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getMe               -              401 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
@@ -293,6 +296,9 @@ class Call:
     names: dict[str, str] = field(default_factory=dict)
     query: dict[str, str] = field(default_factory=dict)
     body: Any = None
+    # In place of JSON.
+    data: bytes | None = None
+    content_type: str | None = None
 
 
 Make = Callable[[World, Caller, Target], Call]
@@ -356,6 +362,10 @@ CALLS: dict[str, Make] = {
     "updateNamespace": with_new("description"),
     "patchNamespace": with_new("description"),
     "listChanges": lambda world, caller, target: Call(query={"since": target.first}),
+    "getGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
+    "gitUploadPack": lambda world, caller, target: Call(
+        data=b"0000", content_type="application/x-git-upload-pack-request"
+    ),
     "generateApiToken": login,
     "changePassword": password,
     "createToken": token_to_make,
@@ -374,6 +384,8 @@ def make_call(world: World, operation: str, headers: dict[str, str], target: Tar
         BY_ID[operation].path.format_map(names),
         params=call.query,
         json=call.body,
+        body=call.data,
+        content_type=call.content_type,
         headers=headers,
     )
 
