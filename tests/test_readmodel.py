@@ -418,7 +418,25 @@ def test_a_deleted_document_stays_as_visible_as_it_was(catalog: Catalog, model: 
     (newest, deletion, _) = model.commits(ANYONE, 1, 20).rows
     assert [change.action for change in newest.changes] == ["created", "restored"]
     assert [(change.path, change.action) for change in deletion.changes] == [(WEB, "deleted")]
-    assert (newest.complete, deletion.complete) == (True, False)
+    assert (newest.complete, deletion.complete) == (False, False)
+
+
+def test_a_commit_that_shows_what_was_hidden_is_complete_only_for_those_who_saw_that(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    for number, public in enumerate((True, False, True, True)):
+        catalog.commit({WEB: document(is_public=public, download=number)})
+    floor = model.visible_from(WEB)
+    assert floor == 3
+    for viewer, expected in ((ANYONE, [True, False]), (MEMBER, [True, True]), (ADMIN, [True, True])):
+        assert [row.complete for row in model.commits(viewer, 1, 2).rows] == expected
+        assert [row.complete for row in model.history(WEB, floor, viewer, 1, 20).rows] == expected
+    catalog.commit({WEB: document(is_public=False)})
+    catalog.commit({WEB: document(), path_of("acme/db"): document("acme/db")})
+    catalog.commit({WEB: None})
+    assert [row.complete for row in model.commits(ANYONE, 1, 20).rows] == [True, False]
+    assert [row.complete for row in model.history(WEB, 6, ANYONE, 1, 20).rows] == [True, False]
+    assert [row.complete for row in model.history(path_of("acme/db"), 6, ANYONE, 1, 20).rows] == [False]
 
 
 def test_changes_of_an_organization_are_for_its_members_and_of_a_schema_for_those_who_see_everything(

@@ -36,14 +36,20 @@ _NEVER = 2**62
 _READABLE = "(:everything OR file.namespace IN (SELECT value FROM json_each(:namespaces)))"
 _SEEN = f"(change.seq >= file.visible_from OR {_READABLE})"
 
+# What of these he may see with what was there before: not the change by which something hidden became public.
+_WHOLE = (
+    f"(change.seq > file.visible_from OR change.seq = file.visible_from AND change.action = '{CREATED}' OR {_READABLE})"
+)
+
 # Of commits with more changes than these nobody looks whether a caller may see them all: only whether they are public.
 _MOST_LOOKED_AT = 1000
 
-# Whether the caller may see all that a commit changed, and so its message, which may name it. `mine` is a change.
+# Whether the caller may see all that a commit changed, before and after, and so its message, which may name any of it.
+# `mine` is a change.
 _COMPLETE = f"""(
-    :everything OR commit_.changes = commit_.public_changes
+    :everything OR commit_.changes = commit_.whole_changes
     OR commit_.changes <= {_MOST_LOOKED_AT} AND commit_.changes = (
-        SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = mine.seq AND {_SEEN}
+        SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = mine.seq AND {_WHOLE}
     )
 )"""
 
@@ -133,7 +139,7 @@ class HistoryQueries:
     def changes_of(self, seq: int, visibility: Visibility, page: int, page_size: int) -> Rows[SeenChange]:
         """A page of a commit's changes that the caller may see."""
         with self._connections.snapshot() as connection:
-            count = _count_seen(connection, seq, visibility)
+            count = _count(connection, seq, visibility, _SEEN)
             changes = _seen_changes(connection, seq, visibility, *window(page, page_size))
             return Rows(count, changes, _mirrored(connection))
 
@@ -282,13 +288,13 @@ def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibili
         return None
     *head, made = row
     changes = _seen_changes(connection, seq, visibility, CHANGES_SHOWN, 0)
-    seen = len(changes) if len(changes) < CHANGES_SHOWN else _count_seen(connection, seq, visibility)
-    return CommitEntry(*head, changes=changes, complete=seen == made)
+    return CommitEntry(*head, changes=changes, complete=_count(connection, seq, visibility, _WHOLE) == made)
 
 
-def _count_seen(connection: sqlite3.Connection, seq: int, visibility: Visibility) -> int:
+def _count(connection: sqlite3.Connection, seq: int, visibility: Visibility, which: str) -> int:
+    """How many changes of a commit are _SEEN, or _WHOLE."""
     return connection.execute(
-        f"SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {_SEEN}",
+        f"SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {which}",
         {**_parameters(visibility), "seq": seq},
     ).fetchone()[0]
 

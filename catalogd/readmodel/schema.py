@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 # A file with another number is deleted and filled anew. Raise it with every change of the tables or of what is in them.
-FORMAT = 2
+FORMAT = 3
 
 # Tells the file from SQLite databases of other programs: "ctlg".
 APPLICATION = 0x63746C67
@@ -44,7 +44,8 @@ CREATE TABLE commit_ (
     settled_at     TEXT NOT NULL,           -- the earliest committed_at of this and all later commits
     message        TEXT NOT NULL,
     changes        INTEGER NOT NULL,        -- how many changes it made
-    public_changes INTEGER NOT NULL         -- how many of them anyone may see: those since their file's visible_from
+    public_changes INTEGER NOT NULL,        -- how many of them anyone may see: those since their file's visible_from
+    whole_changes  INTEGER NOT NULL         -- and how many of these anyone may see with what was there before
 ) STRICT;
 CREATE INDEX commit_by_time ON commit_ (settled_at, seq);
 CREATE INDEX commit_with_changes ON commit_ (seq) WHERE changes > 0;

@@ -104,7 +104,7 @@ class Position(NamedTuple):
 class HistoryEntry(NamedTuple):
     """One commit's change of one document. `fields` are JSON pointers; [""] is the document as a whole.
 
-    `complete` if the caller may see all else that the commit changed, too.
+    `complete` if the caller may see all that the commit changed, and all that was there before.
     """
 
     seq: int
@@ -133,7 +133,7 @@ class SeenChange(NamedTuple):
 
 
 class CommitEntry(NamedTuple):
-    """A commit, with the first of its changes that the caller may see; `complete` if it made no others unseen."""
+    """A commit, with the first of its changes that the caller may see; `complete` as in HistoryEntry."""
 
     seq: int
     id: str

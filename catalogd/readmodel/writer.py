@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -29,6 +30,9 @@ from catalogd.readmodel.shapes import CREATED, DELETED, RESTORED, UPDATED, Chang
 # How much of a full-text index is gathered in memory before it is written, in bytes: usually, and for a load.
 TEXT_GATHERED = 1 << 20
 TEXT_GATHERED_IN_LOAD = 16 << 20
+
+# What anyone may see of a change: where a document that was hidden became public, only what came after it.
+_NOTHING, _AFTER, _WHOLE = "nothing", "after", "whole"
 
 _COLUMNS = (
     "namespace",
@@ -91,14 +95,16 @@ class Writer:
         """
         seq = self.seq + 1
         versions = _Versions(self._blobs, contents, parsed or {})
-        public = sum(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
+        shown = Counter(
+            self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of)
+        )
         committed_at = _text(commit.committed_at)
         # That of the newest commit is the latest of all.
         if self._settled_at > committed_at:
             self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
         self._execute(
-            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message, changes, public_changes)"
-            " VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8)",
+            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message,"
+            " changes, public_changes, whole_changes) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
             (
                 seq,
                 commit.id,
@@ -107,7 +113,8 @@ class Writer:
                 committed_at,
                 _text(commit.message),
                 len(commit.changes),
-                public,
+                shown[_WHOLE] + shown[_AFTER],
+                shown[_WHOLE],
             ),
         )
         batch = batch_of(commit)
@@ -182,11 +189,12 @@ class Writer:
         row = self._execute("SELECT seq, id, settled_at FROM commit_ ORDER BY seq DESC LIMIT 1").fetchone()
         return (Position(row[0], row[1]), row[2]) if row else (Position(0, ""), "")
 
-    def _record_change(self, seq: int, change: Change, versions: _Versions) -> int:
-        """Returns 1 if anyone may see the change, else 0."""
+    def _record_change(self, seq: int, change: Change, versions: _Versions) -> str:
+        """Returns what anyone may see of the change: nothing, what came after it, or the whole."""
         file = self._file(change.path)
         old, new = versions.of(change.old), versions.of(change.new)
         was_public, is_public = _is_public(file, old), _is_public(file, new)
+        action = _action(file, change)
         visible_from = _visible_from(file, seq, change, is_public)
         if visible_from is None and file.visible_from is not None:
             self._hide(file)
@@ -201,7 +209,7 @@ class Writer:
             (
                 seq,
                 file.id,
-                _action(file, change),
+                action,
                 change.old,
                 change.new,
                 was_public,
@@ -209,14 +217,18 @@ class Writer:
                 json.dumps(changed_fields(old, new)),
             ),
         )
-        return int(visible_from is not None)
+        if visible_from is None:
+            return _NOTHING
+        return _WHOLE if visible_from < seq or action == CREATED else _AFTER
 
     def _hide(self, file: _File) -> None:
         """The document turned private: what was public of its history no longer is."""
         self._execute(
-            "UPDATE commit_ SET public_changes = public_changes - 1"
-            " WHERE seq IN (SELECT seq FROM change WHERE file = ? AND seq >= ?)",
-            (file.id, file.visible_from),
+            "UPDATE commit_ SET public_changes = public_changes - 1,"
+            " whole_changes = whole_changes - (mine.seq > ?2 OR mine.action = ?3)"
+            " FROM (SELECT seq, action FROM change WHERE file = ?1 AND seq >= ?2) AS mine"
+            " WHERE commit_.seq = mine.seq",
+            (file.id, file.visible_from, CREATED),
         )
 
     def _file(self, path: str) -> _File:
