@@ -97,8 +97,11 @@ def test_a_message_that_may_name_what_is_private_is_not_shown_to_anyone(catalog,
 
 def test_a_list_of_a_time_at_which_a_document_was_broken_leaves_it_out(catalog, by_hand):
     commit = broken(catalog, by_hand)
-    names = [row["repo_name"] for row in catalog.list(ALICE, ListQuery(at=commit)).results]
-    assert names == ["secret"]
+    page = catalog.list(ALICE, ListQuery(at=commit))
+    assert (page.count, [row["repo_name"] for row in page.results]) == (1, ["secret"])
+    catalog.follow_index()
+    by_hand({"data/acme/open.json": "{}"}, "Break it otherwise")
+    assert catalog.list(ALICE, ListQuery(at=commit)).count == 1
 
 
 def test_a_commit_that_broke_a_document_can_be_read_and_undone(catalog, root, by_hand):

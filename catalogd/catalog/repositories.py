@@ -223,10 +223,7 @@ class Repositories(UseCases):
         documents = []
         for path, blob in rows:
             namespace, repo_name = names.parse_document_path(path) or ("", "")
-            try:
-                document = self._moments.document(namespace, repo_name, blob)
-            except NotFound:  # a hand had broken it
-                continue
+            document = self._moments.document(namespace, repo_name, blob)
             del document["tags"]
             documents.append(document)
         return documents

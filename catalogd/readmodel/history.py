@@ -67,13 +67,13 @@ _ALL_COMMITS = "SELECT seq FROM commit_ WHERE changes > 0"
 # Both halves come in the order of file_by_name, so that SQLite merges them.
 _AS_NOW = """
     SELECT namespace, repo_name, path, blob FROM file
-    WHERE {within} repo_name IS NOT NULL AND last_seq <= :seq AND blob IS NOT NULL AND (is_public OR {readable})
+    WHERE {within} repo_name IS NOT NULL AND last_seq <= :seq AND is_shown AND (is_public OR {readable})
 """
 _AS_THEN = """
     SELECT namespace, repo_name, path, change.new FROM file JOIN change ON change.id = (
         SELECT id FROM change WHERE file = file.id AND seq <= :seq ORDER BY seq DESC LIMIT 1
     )
-    WHERE {within} repo_name IS NOT NULL AND first_seq <= :seq AND last_seq > :seq AND change.new IS NOT NULL
+    WHERE {within} repo_name IS NOT NULL AND first_seq <= :seq AND last_seq > :seq AND change.is_shown
     AND (visible_from <= :seq OR {readable})
 """
 
@@ -186,7 +186,7 @@ class HistoryQueries:
     def paths_at(
         self, seq: int, namespace: str | None, visibility: Visibility, page: int, page_size: int
     ) -> Rows[tuple[str, str]]:
-        """A page of the (path, blob) of the documents that a commit had, by namespace and name.
+        """A page of the (path, blob) of the documents of a commit, by namespace and name, without broken ones.
 
         Only those that the caller may see both as they were then and as they are now, or were when deleted.
         """

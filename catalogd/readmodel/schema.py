@@ -29,6 +29,7 @@ CREATE TABLE file (
     repo_name    TEXT,                      -- of documents
     blob         TEXT,                      -- NULL: deleted
     is_public    INTEGER NOT NULL DEFAULT 0,
+    is_shown     INTEGER NOT NULL DEFAULT 0, -- whether it is a document that can be shown
     first_seq    INTEGER,
     last_seq     INTEGER,
     visible_from INTEGER                    -- since this commit it has been public without a break; NULL: it is not
@@ -60,6 +61,7 @@ CREATE TABLE change (
     new        TEXT,
     was_public INTEGER NOT NULL,
     is_public  INTEGER NOT NULL,
+    is_shown   INTEGER NOT NULL,            -- of the new version, as in file
     fields     TEXT NOT NULL                -- JSON array of JSON pointers
 ) STRICT;
 CREATE INDEX change_by_commit ON change (seq);

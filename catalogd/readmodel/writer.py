@@ -193,19 +193,19 @@ class Writer:
         """Returns what anyone may see of the change: nothing, what came after it, or the whole."""
         file = self._file(change.path)
         old, new = versions.of(change.old), versions.of(change.new)
-        was_public, is_public = _is_public(file, old), _is_public(file, new)
+        was_public, is_public, is_shown = _is_public(file, old), _is_public(file, new), _is_shown(file, new)
         action = _action(file, change)
         visible_from = _visible_from(file, seq, change, is_public)
         if visible_from is None and file.visible_from is not None:
             self._hide(file)
         self._execute(
-            "UPDATE file SET blob = ?, is_public = ?, first_seq = coalesce(first_seq, ?), last_seq = ?,"
+            "UPDATE file SET blob = ?, is_public = ?, is_shown = ?, first_seq = coalesce(first_seq, ?), last_seq = ?,"
             " visible_from = ? WHERE id = ?",
-            (change.new, is_public, seq, seq, visible_from, file.id),
+            (change.new, is_public, is_shown, seq, seq, visible_from, file.id),
         )
         self._execute(
-            "INSERT INTO change (seq, file, action, old, new, was_public, is_public, fields)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO change (seq, file, action, old, new, was_public, is_public, is_shown, fields)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 seq,
                 file.id,
@@ -214,6 +214,7 @@ class Writer:
                 change.new,
                 was_public,
                 is_public,
+                is_shown,
                 json.dumps(changed_fields(old, new)),
             ),
         )
@@ -413,9 +414,14 @@ def _is_expected_to_be_organization(path: str) -> bool:
 
 def _is_public(file: _File, document: Document | None) -> bool:
     """Whether anyone may see this version of the file. One that cannot be shown is nobody's to see."""
+    return document is not None and document.get("is_public", True) is True and _is_shown(file, document)
+
+
+def _is_shown(file: _File, document: Document | None) -> bool:
+    """Whether this version of the file is a repository's document without a fault."""
     if document is None or file.namespace is None or file.repo_name is None:
         return False
-    return document.get("is_public", True) is True and fault_in(file.namespace, file.repo_name, document) is None
+    return fault_in(file.namespace, file.repo_name, document) is None
 
 
 def _visible_from(file: _File, seq: int, change: Change, is_public: bool) -> int | None:
