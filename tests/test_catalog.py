@@ -95,6 +95,17 @@ def test_a_message_that_may_name_what_is_private_is_not_shown_to_anyone(catalog,
     assert catalog.history(ALICE, "acme", "open").results[0]["message"] == "Announce acme/secret"
 
 
+def test_a_revert_does_not_quote_what_was_said_while_the_repository_was_private(catalog, root, by_hand):
+    document = json.loads((root / "data/acme/secret.json").read_text()) | {"description": "two"}
+    commit = by_hand({"data/acme/secret.json": json.dumps(document)}, "Move acme/secret to 10.0.0.7")
+    catalog.update(ALICE, "acme", "secret", {"is_public": True}, patch=False)
+    catalog.revert(ALICE, commit)
+    assert catalog.detail(ANYONE, "acme", "secret").document["description"] != "two"
+    newest, shown = catalog.history(ANYONE, "acme", "secret").results
+    assert newest["message"].startswith(f'Revert "{commit[:12]}"')
+    assert shown["message"] == ""
+
+
 def test_a_list_of_a_time_at_which_a_document_was_broken_leaves_it_out(catalog, by_hand):
     commit = broken(catalog, by_hand)
     page = catalog.list(ALICE, ListQuery(at=commit))

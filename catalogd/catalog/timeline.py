@@ -153,10 +153,7 @@ class Timeline(UseCases):
             raise _no_commit(commit)
         changes = self._changes_to_revert(caller, moment, entry)
         namespaces = sorted({parsed[0] for change in changes if (parsed := names.parse_document_path(change.path))})
-        everybodys = self._model.commit(moment.seq, rights.Visibility(everything=False))
-        # What it says may name what was private then.
-        is_known = everybodys is not None and everybodys.complete and everybodys.message.strip()
-        subject = entry.message.splitlines()[0] if is_known else short(moment.id)
+        subject = self._subject_for_all(moment)
 
         def draft(reading: Reading) -> Draft:
             now = rfc3339(self._clock())
@@ -170,7 +167,9 @@ class Timeline(UseCases):
                 raise Conflict(f"Commit {short(moment.id)} cannot be undone: these were changed since.", faults)
             if not files:
                 raise Conflict(f"Commit {short(moment.id)} has nothing that is not undone already.")
-            return Draft(f'Revert "{subject}"\n\nThis reverts commit {moment.id}.', files)
+            # Where less is undone than was done, the subject may name what is not touched and is or becomes private.
+            named = subject if len(files) == len(changes) else short(moment.id)
+            return Draft(f'Revert "{named}"\n\nThis reverts commit {moment.id}.', files)
 
         outcome = self._submit(caller, draft, f"revert {moment.id}")
         self._mirror.check()
@@ -271,6 +270,13 @@ class Timeline(UseCases):
         except NotFound:  # a hand had broken it
             return []
         return [{"pointer": c.pointer, "before": c.before, "after": c.after} for c in diff(before, after)]
+
+    def _subject_for_all(self, moment: Position) -> str:
+        """What a message may call a commit: by its subject if anybody may see that, as anybody may see the message."""
+        seen = self._model.commit(moment.seq, rights.Visibility(everything=False))
+        if seen is None or not seen.complete or not seen.message.strip():
+            return short(moment.id)
+        return seen.message.splitlines()[0]
 
     def _changes_to_revert(self, caller: Caller, moment: Position, entry: CommitEntry) -> list[Change]:
         """All changes of a commit, if the caller sees every one of them. Raises Unauthenticated, Forbidden.
