@@ -282,13 +282,18 @@ def _commits_seen(visibility: Visibility) -> tuple[str, str]:
 
 def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibility) -> CommitEntry | None:
     row = connection.execute(
-        "SELECT seq, id, author, email, committed_at, message, changes FROM commit_ WHERE seq = ?", (seq,)
+        "SELECT seq, id, author, email, committed_at, message, changes, whole_changes FROM commit_ WHERE seq = ?",
+        (seq,),
     ).fetchone()
     if row is None:
         return None
-    *head, made = row
+    *head, made, whole = row
     changes = _seen_changes(connection, seq, visibility, CHANGES_SHOWN, 0)
-    return CommitEntry(*head, changes=changes, complete=_count(connection, seq, visibility, _WHOLE) == made)
+    # As _COMPLETE: counted only where it is neither everybody's nor nobody's.
+    is_complete = visibility.everything or made == whole
+    if not is_complete and visibility.namespaces and made <= _MOST_LOOKED_AT:
+        is_complete = _count(connection, seq, visibility, _WHOLE) == made
+    return CommitEntry(*head, changes=changes, complete=is_complete)
 
 
 def _count(connection: sqlite3.Connection, seq: int, visibility: Visibility, which: str) -> int:

@@ -95,9 +95,7 @@ class Writer:
         """
         seq = self.seq + 1
         versions = _Versions(self._blobs, contents, parsed or {})
-        shown = Counter(
-            self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of)
-        )
+        shown = Counter(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
         committed_at = _text(commit.committed_at)
         # That of the newest commit is the latest of all.
         if self._settled_at > committed_at:
