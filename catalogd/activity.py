@@ -91,7 +91,7 @@ class Activity:
 
         Raises Unauthenticated, Forbidden, NotFound past the last page.
         """
-        rights.require_self(caller.account, rights.KEEP)
+        rights.require_scope(caller.account, rights.KEEP)
         stars = self._state.starred(caller.account.name or "")
         among = tuple((row.namespace, row.repo_name) for row in stars)
         return self._catalog.list(caller, ListQuery(page=page, page_size=page_size, among=among))

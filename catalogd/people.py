@@ -41,7 +41,7 @@ class People:
 
         Raises Unauthenticated.
         """
-        rights.require_self(account, rights.IDENTIFY)
+        rights.require_scope(account, rights.IDENTIFY)
         roles = self._catalog.roles_of(_name(account)) if rights.sees_private(account) else {}
         seen = {space: role for space, role in roles.items() if account.namespace in (None, space)}
         return self._accounts.user(_name(account)), seen
@@ -51,14 +51,14 @@ class People:
 
         A first password is set only with credentials that give all that it will give, for as long as it will.
         """
-        rights.require_self(account, rights.MANAGE)
+        rights.require_scope(account, rights.MANAGE)
         if not self._accounts.user(_name(account)).has_password:
             _require_all_of_the_user(account)
         self._accounts.change_password(_name(account), current, password, address)
 
     def my_tokens(self, account: Account) -> list[TokenInfo]:
         """Oldest first. Raises Unauthenticated, Forbidden."""
-        rights.require_self(account, rights.KEEP)
+        rights.require_scope(account, rights.KEEP)
         return self._accounts.list_tokens(_name(account))
 
     def make_my_token(
@@ -73,7 +73,7 @@ class People:
 
         Raises Unauthenticated, Forbidden, and as Accounts.create_token.
         """
-        rights.require_self(account, rights.MANAGE)
+        rights.require_scope(account, rights.MANAGE)
         granted = rights.with_implied(account.scopes)
         chosen = frozenset(granted & DEFAULT_SCOPES if scopes is None else scopes)
         if not chosen <= granted:
@@ -87,7 +87,7 @@ class People:
 
     def revoke_my_token(self, account: Account, token_id: str) -> None:
         """Raises Unauthenticated, Forbidden, NotFound."""
-        rights.require_self(account, rights.MANAGE)
+        rights.require_scope(account, rights.MANAGE)
         self._accounts.revoke_token(token_id, _name(account))
 
     # All accounts
@@ -182,7 +182,7 @@ class People:
 
 
 def _name(account: Account) -> str:
-    assert account.name is not None  # rights.require_self has seen to that
+    assert account.name is not None  # rights.require_scope has seen to that
     return account.name
 
 

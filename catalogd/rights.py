@@ -27,20 +27,19 @@ _ANY: frozenset[str] = frozenset()
 
 @dataclass(frozen=True)
 class Right:
-    """What a call needs: one of the scopes (none: any credentials do), and a role in the namespace."""
+    """What a call needs: one of the scopes (none: any credentials do), and a role in the namespace.
+
+    `unconfined`: no token that is confined to a namespace will do. Credentials are not looked at unless the right
+    `takes` them, and may be missing unless it `needs` them.
+    """
 
     name: str
     words: str
     scopes: frozenset[str] = _ANY
     role: Role = Role.NONE
-
-    @property
-    def takes_credentials(self) -> bool:
-        return self not in (OPEN, LOG_IN)
-
-    @property
-    def needs_credentials(self) -> bool:
-        return self not in (OPEN, LOG_IN, LIST, READ)
+    unconfined: bool = False
+    takes_credentials: bool = True
+    needs_credentials: bool = True
 
     @property
     def least_scope(self) -> str | None:
@@ -48,20 +47,27 @@ class Right:
         return next((scope for scope in (SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN) if scope in self.scopes), None)
 
 
-OPEN = Right("open", "Anybody. Credentials are not looked at.")
-READ = Right("read", "Anybody, if it is public; else a reader of the namespace.", _READING, Role.READER)
-LIST = Right("list", "Anybody; it shows what the caller may read.", _READING, Role.READER)
+OPEN = Right("open", "Anybody. Credentials are not looked at.", takes_credentials=False, needs_credentials=False)
+LOG_IN = Right("log in", "Who knows the password.", takes_credentials=False, needs_credentials=False)
+LIST = Right("list", "Anybody; it shows what the caller may read.", _READING, Role.READER, needs_credentials=False)
+READ = Right(
+    "read", "Anybody, if it is public; else a reader of the namespace.", _READING, Role.READER, needs_credentials=False
+)
 BELONG = Right("belong", "A reader of the namespace.", _READING, Role.READER)
 STAR = Right("star", "Any user who may read it.", _WRITING)
 WRITE = Right("write", "A writer of the namespace.", _WRITING, Role.WRITER)
 OWN = Right("own", "An owner of the namespace.", _WRITING, Role.OWNER)
-CLONE = Right("clone", "An admin, or a token with the scope `catalog`.", _READING | {SCOPE_CATALOG}, Role.OWNER)
-GOVERN = Right("govern", "An owner of the namespace, with a token that is not confined to it.", _WRITING, Role.OWNER)
-ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, Role.OWNER)
+GOVERN = Right(
+    "govern", "An owner of the namespace, with a token that is not confined to it.", _WRITING, Role.OWNER,
+    unconfined=True,
+)  # fmt: skip
 IDENTIFY = Right("identify", "Any user.")
-KEEP = Right("keep", "Any user, with a token that is not confined to a namespace.", _READING)
-MANAGE = Right("manage", "Any user, with a password or a token that is not confined to a namespace.", _WRITING)
-LOG_IN = Right("log in", "Who knows the password.")
+KEEP = Right("keep", "Any user, with a token that is not confined to a namespace.", _READING, unconfined=True)
+MANAGE = Right(
+    "manage", "Any user, with a password or a token that is not confined to a namespace.", _WRITING, unconfined=True
+)
+CLONE = Right("clone", "An admin, or a token with the scope `catalog`.", _READING | {SCOPE_CATALOG}, unconfined=True)
+ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
 RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, ADMINISTER)
 
@@ -131,7 +137,8 @@ def with_implied(scopes: frozenset[str]) -> frozenset[str]:
 
 
 def require_scope(account: Account, right: Right) -> None:
-    """Raises Unauthenticated for anonymous, Forbidden for a token without a scope that the right needs.
+    """Raises Unauthenticated for anonymous, Forbidden for a token without a scope that the right needs, or confined
+    where none such will do.
 
     What can be said before it is known what the call is about.
     """
@@ -139,14 +146,16 @@ def require_scope(account: Account, right: Right) -> None:
         raise Unauthenticated("Credentials are needed for this: a token, or a user and password.")
     if right.scopes and not account.scopes & right.scopes:
         raise Forbidden(f"The token must have the scope {right.least_scope}.")
+    if right.unconfined and account.namespace is not None:
+        # It would be good for more than the namespace, or for what outlasts it: a robot's could make somebody an owner.
+        raise Forbidden(
+            f"This needs a token that is not confined to a namespace, as this one is to {account.namespace}."
+        )
 
 
 def require(account: Account, right: Right, namespace: str, roles: Mapping[str, Role] | None) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for an account that has not the right in the namespace."""
     require_scope(account, right)
-    if right is GOVERN and account.namespace is not None:
-        # Or a robot's token that has leaked would make somebody an owner for good.
-        raise Forbidden("A token that is confined to a namespace cannot change who belongs to it.")
     if role(account, namespace, roles) >= right.role:
         return
     if account.namespace not in (None, namespace):
@@ -168,26 +177,18 @@ def require_star(account: Account, namespace: str) -> None:
 
 def require_admin(account: Account) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for any other that may not administer."""
-    if account.is_admin and SCOPE_ADMIN in account.scopes and account.namespace is None:
-        return
     if account.is_anonymous:
         require_scope(account, ADMINISTER)
-    raise Forbidden("This needs an admin, with a token that has the scope admin.")
+    if not account.is_admin or SCOPE_ADMIN not in account.scopes:
+        raise Forbidden("This needs an admin, with a token that has the scope admin.")
+    require_scope(account, ADMINISTER)
 
 
 def require_clone(account: Account) -> None:
     """For the catalog with all that is private and was. Raises Unauthenticated, Forbidden."""
     require_scope(account, CLONE)
-    is_all = account.is_admin or SCOPE_CATALOG in account.scopes
-    if not is_all or account.namespace is not None:
+    if not account.is_admin and SCOPE_CATALOG not in account.scopes:
         raise Forbidden("To clone the whole catalog needs an admin, or a token with the scope catalog.")
-
-
-def require_self(account: Account, right: Right) -> None:
-    """For what concerns the account of the caller. Raises Unauthenticated, Forbidden."""
-    require_scope(account, right)
-    if right is not IDENTIFY and account.namespace is not None:
-        raise Forbidden("A token that is confined to a namespace cannot be used for its user's account.")
 
 
 def _confined(account: Account, namespace: str) -> Forbidden:
