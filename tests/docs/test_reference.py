@@ -142,3 +142,4 @@ def test_the_page_on_performance_counts_as_the_benchmark_does():
     assert f"{5 * counts['COMMITS_A_ROUND']} of them in the same" in text
     assert f"{counts['PER_NAMESPACE']} repositories a namespace" in text
     assert "| repositories | PUT, median (p95) |" in text
+    assert f"in {counts['TURNS']} turns of {counts['GETS_A_TURN']} requests each" in text
