@@ -97,7 +97,7 @@ def test_the_scope_admin_gives_nothing_to_who_is_no_admin():
 def test_an_admin_administers_only_with_the_scope_and_unconfined():
     rights.require_admin(ADMIN)
     for who in (account("ada", "read", "write", is_admin=True), account("ada", "admin", namespace="t", is_admin=True)):
-        with pytest.raises(Forbidden, match="scope admin|not confined"):
+        with pytest.raises(Forbidden, match=r"scope admin|not confined"):
             rights.require_admin(who)
 
 

@@ -89,6 +89,7 @@ _BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
 # The first kind of a status is the general one.
 _BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
 _INTERNAL = _BY_STATUS[500]
+_GIT = ("/catalog.git/", "/public.git/")
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
@@ -145,8 +146,8 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
 
 
 def is_git(path: str) -> bool:
-    """Whether a path is for git: no name of ours ends in .git."""
-    return ".git/" in path
+    """Whether a path is for git clients."""
+    return path.startswith(_GIT)
 
 
 def _cut(text: str) -> str:

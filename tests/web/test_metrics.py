@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from time import perf_counter
 
+import pytest
 from web_site import Site
 
 from catalogd.web.metrics import Metrics
@@ -63,6 +64,7 @@ def _seconds_for(metrics: Metrics, times: int) -> float:
     return perf_counter() - began
 
 
+@pytest.mark.filterwarnings("ignore:Unknown REQUEST_METHOD")
 def test_methods_that_nobody_knows_make_one_series(site) -> None:
     for method in ("FOO1", "FOO2", "FOO3"):
         site.anonymous.simulate_request(method, "/v1/repositories")
