@@ -14,6 +14,7 @@ import pytest
 from postgresql_server import PostgresqlServer
 
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
+EXAMPLES = os.environ.get("CATALOGD_TEST_EXAMPLES")
 NOT_INSTALLED = "is not installed"
 PROJECT = Path(__file__).parents[1]
 OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz"
@@ -117,3 +118,11 @@ def git():
         return done.stdout if check else done.stdout + done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def examples() -> int | None:
+    """How many random sequences a long test is to try, from CATALOGD_TEST_EXAMPLES; None for the few that are always
+    the same.
+    """
+    return int(EXAMPLES) if EXAMPLES else None
