@@ -171,6 +171,17 @@ def test_without_times_of_its_own_a_document_shows_those_of_its_commits(catalog:
     assert row.document["updated_at"] == "2024-01-03T00:00:00.000Z"
 
 
+def test_a_document_that_has_become_public_does_not_tell_by_its_times_that_it_was_there_before(
+    catalog: Catalog, model: ReadModel
+) -> None:
+    for day, public in enumerate((False, True, True), 1):
+        catalog.commit({WEB: document(is_public=public, download=day)}, at=f"2024-01-0{day}T00:00:00.000Z")
+    row = model.get("acme", "web")
+    assert row is not None
+    assert row.document["created_at"] == "2024-01-02T00:00:00.000Z"
+    assert row.document["updated_at"] == "2024-01-03T00:00:00.000Z"
+
+
 def test_a_removed_document_is_gone_from_every_query(catalog: Catalog, model: ReadModel) -> None:
     catalog.commit({WEB: document(description="nginx", labels={"tier": "front"})})
     catalog.commit({WEB: None})

@@ -63,7 +63,7 @@ class _File(NamedTuple):
 class Writer:
     """One write transaction. Record the commits first, oldest first, then put and remove what they changed.
 
-    A document without times of its own shows those of the first and the last commit recorded for its path.
+    A document without times of its own shows those of the first and the last commit of what may be seen of its history.
     """
 
     def __init__(self, connection: sqlite3.Connection, blobs: ParsedBlobs):
@@ -260,11 +260,11 @@ class Writer:
         return file.id, project(blob, parsed.document, *self._times(file, parsed.document))
 
     def _times(self, file: _File, document: Document) -> Sequence[str | None]:
-        """When the path was first and last committed."""
+        """When the path was first and last committed; a public one as far as anyone may know."""
         if document.get("created_at") is not None and document.get("updated_at") is not None:
             return None, None
         return self._execute(
-            "SELECT (SELECT committed_at FROM commit_ WHERE seq = file.first_seq),"
+            "SELECT (SELECT committed_at FROM commit_ WHERE seq = coalesce(file.visible_from, file.first_seq)),"
             " (SELECT committed_at FROM commit_ WHERE seq = file.last_seq) FROM file WHERE id = ?",
             (file.id,),
         ).fetchone()
