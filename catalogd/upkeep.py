@@ -1,4 +1,4 @@
-"""What a server does beside answering: it notices commits by others, lets git's index follow, keeps house, counts."""
+"""What a server does beside answering: it notices commits by others, lets what follows main follow, and counts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ _CHECKPOINT_INTERVAL = 2.0
 
 
 class Upkeep:
-    """Three threads, off the path of every request: one follows main and the disk, one folds packs, one activity."""
+    """Threads off the path of every request: one follows main and the disk, one the public repository does, one folds
+    packs, and one activity.
+    """
 
     def __init__(self, catalog: Catalog, activity: Activity, settings: Settings):
         self._catalog = catalog
@@ -30,6 +32,7 @@ class Upkeep:
             threading.Thread(target=self._watch, name="watch", daemon=True),
             threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
             threading.Thread(target=self._fold_activity, name="activity", daemon=True),
+            threading.Thread(target=self._publish, name="publication", daemon=True),
         ]
 
     def start(self) -> None:
@@ -55,6 +58,13 @@ class Upkeep:
                     self._catalog.store.checkpoint()
             except Exception:  # the thread must not end, whatever a hand has done to the catalog
                 log.exception("could not follow main; it is tried again")
+
+    def _publish(self) -> None:
+        while not self._stopping.wait(self._settings.watch_interval):
+            try:
+                self._catalog.publish()
+            except Exception:  # as above: the public repository would stay where it is
+                log.exception("the public repository could not follow main; it is tried again")
 
     def _fold_activity(self) -> None:
         while not self._stopping.wait(self._settings.activity_interval):

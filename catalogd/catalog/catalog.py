@@ -12,6 +12,7 @@ from catalogd.catalog.examination import Examination
 from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.organizations import Organizations
+from catalogd.catalog.publishing import Publishing
 from catalogd.catalog.repositories import Repositories
 from catalogd.catalog.serving import Serving
 from catalogd.catalog.timeline import Timeline
@@ -22,7 +23,7 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 
-class Catalog(Repositories, Timeline, Organizations, Counting, Serving, Transfer, Examination):
+class Catalog(Repositories, Timeline, Organizations, Counting, Serving, Publishing, Transfer, Examination):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):

@@ -37,8 +37,11 @@ def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
 
 @click.command()
 @click.option("--full", is_flag=True, help="All in one pack, and drop what has been unreachable for two weeks.")
+@click.option(
+    "--rebuild-public", is_flag=True, help="Begin the public repository anew: it forgets what was public once."
+)
 @with_settings
-def maintenance(full: bool, catalog: str | None, config: Path | None) -> None:
+def maintenance(full: bool, rebuild_public: bool, catalog: str | None, config: Path | None) -> None:
     """Fold packs and index the history. A server does it by itself; it may run beside one."""
     with open_catalog(catalog, config) as opened:
         before = opened.store.maintenance.packs()
@@ -46,4 +49,6 @@ def maintenance(full: bool, catalog: str | None, config: Path | None) -> None:
             opened.store.maintenance.full()
         else:
             opened.store.maintenance.fold()
+        if rebuild_public:
+            opened.publish_anew()
         echo(f"packs: {before} before, {opened.store.maintenance.packs()} now")

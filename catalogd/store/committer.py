@@ -20,7 +20,7 @@ from catalogd.store.group import Group
 from catalogd.store.history import Change, Commit
 from catalogd.store.index import Index
 from catalogd.store.locks import CatalogLock
-from catalogd.store.objects import EMPTY_TREE, blob_id
+from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch, Moved, Unsure
 from catalogd.store.snapshot import ObjectCache, Snapshot
@@ -210,7 +210,7 @@ class Committer:
         if ticket.reading is None or not ticket.reading.still_holds(group.head):
             ticket.draft_on(group.head)
         draft = ticket.drafted
-        files = {} if draft is None else self._changed(draft, group.head)
+        files = {} if draft is None else {p: d for p, d in draft.files.items() if group.changes(p, d)}
         if draft is None or not files:
             return Outcome(group.newest or "", changed=False)
         if group.follows:
@@ -218,14 +218,6 @@ class Committer:
                 self._require_unedited(path, group.base.id_of(path))
         message = _message(draft.message, ticket.edit.trailers)
         return Outcome(group.add(ticket.edit, message, files), changed=True)
-
-    @staticmethod
-    def _changed(draft: Draft, head: Snapshot) -> dict[str, bytes | None]:
-        return {
-            path: data
-            for path, data in draft.files.items()
-            if head.id_of(path) != (None if data is None else blob_id(data))
-        }
 
     def _require_unedited(self, path: str, committed: str | None) -> None:
         # The file may be one that we could not bring up to date after an earlier commit.

@@ -30,19 +30,20 @@ class GitFailed(CatalogdError):
 class Git:
     """C git on one catalog. Threads may share it."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, *, bare: bool = False):
         try:
             self._repository = gitpython.Repo(root)
         except (GitError, OSError, ValueError) as error:
-            raise NotACatalog(f"{root} is no git working tree: {error}") from error
-        if self._repository.bare or Path(self._repository.working_dir).resolve() != root.resolve():
+            raise NotACatalog(f"{root} is no git {'repository' if bare else 'working tree'}: {error}") from error
+        if self._repository.bare != bare:
+            raise NotACatalog(f"{root} is not the top of a git working tree.")
+        if not bare and Path(self._repository.working_dir).resolve() != root.resolve():
             raise NotACatalog(f"{root} is not the top of a git working tree.")
         self.git_dir = Path(self._repository.git_dir)
         self._git = self._repository.git
         # A hook's environment names another index or directory; ours must not be led there.
-        self._git.update_environment(
-            GIT_DIR=str(self.git_dir), GIT_WORK_TREE=str(root), GIT_INDEX_FILE=str(self.git_dir / "index")
-        )
+        tree = {} if bare else {"GIT_WORK_TREE": str(root)}
+        self._git.update_environment(GIT_DIR=str(self.git_dir), GIT_INDEX_FILE=str(self.git_dir / "index"), **tree)
         self._root = root
         self._reading = threading.Lock()
         self._reader: subprocess.Popen[bytes] | None = None
@@ -57,6 +58,14 @@ class Git:
             gitpython.Repo.init(root, initial_branch="main").close()
         except (GitError, OSError) as error:
             raise NotACatalog(f"git cannot make a repository in {root}: {error}") from error
+
+    @staticmethod
+    def init_bare(directory: Path) -> None:
+        """Make an empty bare repository with the branch main, for its owner only. Raises NotACatalog."""
+        try:
+            gitpython.Repo.init(directory, bare=True, initial_branch="main").close()
+        except (GitError, OSError) as error:
+            raise NotACatalog(f"git cannot make a repository in {directory}: {error}") from error
 
     def close(self) -> None:
         """End the git children."""

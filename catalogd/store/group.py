@@ -35,6 +35,10 @@ class Group:
         self._objects = Unwritten(objects)
         self._roots: dict[str, str] = {}
 
+    def changes(self, path: str, data: bytes | None) -> bool:
+        """Whether the path is not that already."""
+        return self.head.id_of(path) != (None if data is None else object_id("blob", data))
+
     def add(self, edit: Edit, message: str, files: Files) -> str:
         """One more commit. Returns its id."""
         root, changes = self._apply(files)

@@ -6,6 +6,7 @@
   .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
   .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
+  .git/catalogd/public.git, public.of, public.lock   what everybody may see of it (publication.py)
   .git/catalogd/scratch/        files on their way into place, "<process id>-..."
   .git/catalogd/readmodel.db, state.db   not the store's
 """
@@ -34,6 +35,7 @@ from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_stale, is_lefto
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
+from catalogd.store.publication import Publication
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch
 from catalogd.store.serving import Children, UploadPack
@@ -89,7 +91,9 @@ class Store:
         self._packs = self._git.git_dir / "objects" / "pack"
         self._packs.mkdir(exist_ok=True)
         self.maintenance = Maintenance(self._git, self._packs)
-        self.upload_pack = UploadPack(self._git.git_dir, self._scratch, Children(git_children))
+        children = Children(git_children)
+        self.upload_pack = UploadPack(self._git.git_dir, self._scratch, children)
+        self.publication = Publication(self.private, self._scratch, children, lock_timeout)
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._committer = Committer(
@@ -127,6 +131,7 @@ class Store:
         self._git.close()
         self._branch.close()
         self._index.close()
+        self.publication.close()
         self._redo.close()
         self.lock.close()
         if self._server_lock is not None:

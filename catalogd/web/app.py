@@ -51,7 +51,7 @@ def make_app(
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
         app.add_route(path, Endpoint(operations, handlers, authenticator, metrics, settings.public_url))
-    app.add_sink(refuse, r"/catalog\.git/")
+    app.add_sink(refuse, r"/(?:catalog|public)\.git/")
     return app
 
 

@@ -9,12 +9,13 @@ import os
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import BinaryIO
 
 import falcon
 
 from catalogd.catalog import Catalog
 from catalogd.errors import Forbidden, Malformed, NotFound, Unavailable
-from catalogd.store import ClientGone
+from catalogd.store import ClientGone, IsWanted
 from catalogd.web.errors import TooLarge, UnsupportedMedia
 from catalogd.web.replies import caller
 from catalogd.web.requests import Request
@@ -33,28 +34,44 @@ _NOT_SMART = "Only git's smart protocol is served here; no files to fetch one by
 
 
 class GitService:
-    """Serves the catalog to git."""
+    """Serves the catalog to git: all of it, and what is public."""
 
     def __init__(self, catalog: Catalog):
         self._catalog = catalog
 
     def refs(self, req: Request, resp: falcon.Response) -> None:
-        service = req.parameters["service"]
-        if service != UPLOAD_PACK:
-            raise Forbidden(_NO_PUSH if service else _NOT_SMART)
-        with _told():
-            resp.data = self._catalog.advertise(caller(req), _protocol(req), _is_wanted(req))
-        resp.content_type = _ADVERTISEMENT
+        _refs(req, resp, lambda *asked: self._catalog.advertise(caller(req), *asked))
 
     def upload_pack(self, req: Request, resp: falcon.Response) -> None:
-        if req.content_type != _ASKED:
-            raise UnsupportedMedia(f"The Content-Type must be {_ASKED}.", {"Accept": _ASKED})
-        with _told():
-            answer = self._catalog.upload_pack(caller(req), _protocol(req), _asked(req), _is_wanted(req))
-        length = answer.seek(0, os.SEEK_END)
-        answer.seek(0)
-        resp.set_stream(answer, length)
-        resp.content_type = _ANSWER
+        _upload_pack(req, resp, lambda *asked: self._catalog.upload_pack(caller(req), *asked))
+
+    def public_refs(self, req: Request, resp: falcon.Response) -> None:
+        _refs(req, resp, self._catalog.advertise_public)
+
+    def public_upload_pack(self, req: Request, resp: falcon.Response) -> None:
+        _upload_pack(req, resp, self._catalog.upload_public)
+
+
+def _refs(req: Request, resp: falcon.Response, advertise: Callable[[str | None, IsWanted], bytes]) -> None:
+    service = req.parameters["service"]
+    if service != UPLOAD_PACK:
+        raise Forbidden(_NO_PUSH if service else _NOT_SMART)
+    with _told():
+        resp.data = advertise(_protocol(req), _is_wanted(req))
+    resp.content_type = _ADVERTISEMENT
+
+
+def _upload_pack(
+    req: Request, resp: falcon.Response, answer: Callable[[str | None, bytes, IsWanted], BinaryIO]
+) -> None:
+    if req.content_type != _ASKED:
+        raise UnsupportedMedia(f"The Content-Type must be {_ASKED}.", {"Accept": _ASKED})
+    with _told():
+        file = answer(_protocol(req), _asked(req), _is_wanted(req))
+    length = file.seek(0, os.SEEK_END)
+    file.seek(0)
+    resp.set_stream(file, length)
+    resp.content_type = _ANSWER
 
 
 @contextmanager

@@ -93,6 +93,8 @@ listChanges         public         200 200 200 200 200 200 | 200 200 200 200 | 2
 
 getGitRefs          -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 gitUploadPack       -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
+getPublicGitRefs    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+publicGitUploadPack -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 
 generateApiToken    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getMe               -              401 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
@@ -336,6 +338,10 @@ def password(world: World, caller: Caller, target: Target) -> Call:
     return Call(body={"current_password": PASSWORD, "password": PASSWORD})
 
 
+def git_request(world: World, caller: Caller, target: Target) -> Call:
+    return Call(data=b"0000", content_type="application/x-git-upload-pack-request")
+
+
 def login(world: World, caller: Caller, target: Target) -> Call:
     return Call(body={"username": caller.user or "rita", "password": PASSWORD})
 
@@ -363,9 +369,9 @@ CALLS: dict[str, Make] = {
     "patchNamespace": with_new("description"),
     "listChanges": lambda world, caller, target: Call(query={"since": target.first}),
     "getGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
-    "gitUploadPack": lambda world, caller, target: Call(
-        data=b"0000", content_type="application/x-git-upload-pack-request"
-    ),
+    "getPublicGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
+    "gitUploadPack": git_request,
+    "publicGitUploadPack": git_request,
     "generateApiToken": login,
     "changePassword": password,
     "createToken": token_to_make,

@@ -7,7 +7,7 @@ from catalogd.web.operation import Operation, Reply
 from catalogd.web.parameters import SERVICE
 from catalogd.web.routes.shared import GIT
 
-_CATALOG = "/catalog.git"
+_CATALOG, _PUBLIC = "/catalog.git", "/public.git"
 _BINARY = {"type": "string", "contentEncoding": "binary"}
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -35,5 +35,31 @@ OPERATIONS: tuple[Operation, ...] = (
         "Protocols 0 to 2, shallow and partial clones. Where too many clone at once, some get 503.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
         (400, 401, 403, 413, 415, 503),
+    ),
+    Operation(
+        "GET",
+        f"{_PUBLIC}/info/refs",
+        "getPublicGitRefs",
+        rights.OPEN,
+        "git.public_refs",
+        GIT,
+        "Begin to clone or fetch what is public",
+        "For `git clone https://HOST/public.git`. Public documents, organizations without their members, and the "
+        "schemas; in commits of its own.",
+        (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
+        (400, 403, 503),
+        parameters=(SERVICE,),
+    ),
+    Operation(
+        "POST",
+        f"{_PUBLIC}/git-upload-pack",
+        "publicGitUploadPack",
+        rights.OPEN,
+        "git.public_upload_pack",
+        GIT,
+        "Clone or fetch what is public",
+        "As with the whole catalog.",
+        (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
+        (400, 413, 415, 503),
     ),
 )

@@ -1,0 +1,103 @@
+"""The public repository: a second one of git's, with what everybody may see of main and nothing else.
+
+It has its own commits, trees and packs and borrows no object, since git hands out whatever a repository has to whoever
+knows its id. Each of its commits says nothing but that main has moved, as a message or an author might name what is
+hidden.
+It is derived from main and may be deleted at will; what it has shown once stays in its history until it is begun anew.
+
+<catalog>/.git/catalogd/public.git    bare, branch main
+<catalog>/.git/catalogd/public.of     the commit of main that it shows
+"""
+
+from __future__ import annotations
+
+import logging
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from catalogd.store.edits import Edit
+from catalogd.store.files import read_or_none, replace_durably
+from catalogd.store.git import Git
+from catalogd.store.group import COMMITTER_EMAIL, Group
+from catalogd.store.history import COMMITTER
+from catalogd.store.locks import CatalogLock
+from catalogd.store.maintenance import Maintenance
+from catalogd.store.refs import Branch
+from catalogd.store.serving import Children, UploadPack
+from catalogd.store.snapshot import ObjectCache
+
+log = logging.getLogger(__name__)
+
+_NAME, _OF, _LOCK = "public.git", "public.of", "public.lock"
+# For a commit a write; the server folds the packs of many.
+_MOST_PACKS = 64
+
+
+class Publication:
+    """The public repository of one catalog. Hold its lock to write."""
+
+    def __init__(self, private: Path, scratch: Path, children: Children, lock_timeout: float):
+        self._directory = private / _NAME
+        self._of = private / _OF
+        self._scratch = scratch
+        self.lock = CatalogLock(private / _LOCK, lock_timeout)
+        self.upload_pack = UploadPack(self._directory, scratch, children)
+        self._opened: tuple[Git, ObjectCache, Branch] | None = None
+
+    def close(self) -> None:
+        self._let_go()
+        self.lock.close()
+
+    def shows(self) -> str | None:
+        """The commit of main that it shows; None if it has to be begun anew."""
+        if not self._directory.is_dir():
+            return None
+        shown = read_or_none(self._of)
+        return shown.decode("ascii", "replace").strip() if shown else None
+
+    def head(self) -> str | None:
+        """Its own newest commit."""
+        return self._open()[2].read()
+
+    def begin_anew(self) -> None:
+        """Forget all that was ever shown. Hold the lock."""
+        self._let_go()
+        self._of.unlink(missing_ok=True)
+        shutil.rmtree(self._directory, ignore_errors=True)
+        Git.init_bare(self._directory)
+
+    def show(self, commit: str, files: Mapping[str, bytes | None]) -> None:
+        """Show main as it is at `commit`: each path's new content, or None where there is nothing (any more) to see.
+
+        Hold the lock. Raises OSError; what was begun is done again then.
+        """
+        _, objects, branch = self._open()
+        group = Group(objects, branch.read(), follows=False)
+        changed = {path: data for path, data in files.items() if group.changes(path, data)}
+        if changed or group.parent is None:
+            edit = Edit(COMMITTER, COMMITTER_EMAIL, lambda _: None)
+            group.add(edit, f"Publish {len(changed)} change{'' if len(changed) == 1 else 's'}", changed)
+            group.pack.write(self._directory / "objects" / "pack", durable=True)
+            branch.move(group.parent, group.newest or "")
+            group.keep()
+        replace_durably(self._of, commit.encode() + b"\n")
+        self._keep_house()
+
+    def _keep_house(self) -> None:
+        maintenance = Maintenance(self._open()[0], self._directory / "objects" / "pack")
+        if maintenance.packs() > _MOST_PACKS:
+            maintenance.fold()
+
+    def _open(self) -> tuple[Git, ObjectCache, Branch]:
+        if self._opened is None:
+            git = Git(self._directory, bare=True)
+            self._opened = git, ObjectCache(git), Branch(self._directory, self._scratch)
+        return self._opened
+
+    def _let_go(self) -> None:
+        if self._opened is not None:
+            git, _, branch = self._opened
+            branch.close()
+            git.close()
+            self._opened = None
