@@ -201,6 +201,8 @@ class Crawl:
     def _others(self) -> None:
         for path in _OTHERS:
             self._get(path)
+        for repository in ("catalog", "public"):
+            self._get(f"/{repository}.git/info/refs", service="git-upload-pack")
 
     def _refusals(self) -> None:
         """Replies that are errors, also to writes that would change nothing."""
