@@ -97,8 +97,8 @@ class Activity:
         return self._catalog.list(caller, ListQuery(page=page, page_size=page_size, among=among))
 
     def begin_anew(self, namespace: str, repo_name: str) -> None:
-        """A repository was created: what there was of that name before, and who had starred that, is another."""
-        self._state.forget_stars(namespace, repo_name)
+        """A repository was created, whose document counts nothing yet: the stars of one of that name before stay."""
+        self._state.begin_anew(namespace, repo_name)
 
     # What is shown
 
@@ -136,6 +136,7 @@ class Activity:
         """
         with self._folding:
             self._settle()
+            self._state.forget_zeros()
             names = list(self._deltas(None))
             starts = range(0, len(names), _MOST_IN_A_BATCH)
             return sum(self._fold_some(names[start : start + _MOST_IN_A_BATCH]) for start in starts)
@@ -153,20 +154,21 @@ class Activity:
     def _fold_some(self, names: list[Name]) -> int:
         """One commit. Returns how many of the repositories were counted."""
         batch = self._catalog.counted() + 1
+        began = rfc3339(self._clock())
         for _ in range(_TRIES):
             if not names:
                 break
             self._state.assign_batch(batch, names)
             try:
                 # Read after the assignment: what is counted from now on is in no batch.
-                made = self._catalog.count(Caller(FOLDER, f"fold-{batch}"), batch, self._deltas(batch))
+                made = self._catalog.count(Caller(FOLDER, f"fold-{batch}"), batch, self._deltas(batch), began)
             except NotCountable as error:
                 self._state.release_batch(batch)
                 log.info("the activity of %d repositories waits: %s", len(error.repositories), error)
                 names = [name for name in names if name not in error.repositories]
                 continue
             if made is None:
-                self._state.forget_batches(batch)  # it has cancelled out
+                self._state.forget_batch(batch)  # it has cancelled out
             return len(names)
         return 0
 

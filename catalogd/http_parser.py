@@ -201,14 +201,18 @@ class Channel(HTTPChannel):
     @property
     def is_gits(self) -> bool:
         """Whether it is git whose request comes next. An answer takes long to make, so its end is watched meanwhile."""
-        requests = self.requests
-        # One that is refused need not have a path.
-        return bool(requests) and requests[0].error is None and is_git(requests[0].path)
+        # A worker takes requests away at any moment, so it is looked for the first one once. One that is refused need
+        # not have a path.
+        first = next(iter(self.requests), None)
+        return first is not None and first.error is None and is_git(first.path)
 
     def readable(self) -> bool:
         if self._lingers_until is not None:
             return True
-        return super().readable() or (self.is_gits and len(self.requests) == 1)
+        if super().readable():
+            return True
+        is_ending = self.will_close or self.close_when_flushed
+        return not is_ending and len(self.requests) == 1 and self.is_gits
 
     def handle_read(self) -> None:
         if self._lingers_until is None:

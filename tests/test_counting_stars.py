@@ -15,7 +15,7 @@ import pytest
 
 from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
 from catalogd.activity import FOLDER, Activity
-from catalogd.catalog import Caller, Catalog, Deltas
+from catalogd.catalog import Caller, Catalog, Deltas, NotCountable
 from catalogd.errors import Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.state import State
 from catalogd.store import Store
@@ -34,6 +34,8 @@ def caller(name: str, *, is_admin: bool = False, namespace: str | None = None) -
 
 
 ADMIN, ANN, BOB, EVE = caller("admin", is_admin=True), caller("ann"), caller("bob"), caller("eve")
+# Later than whatever a test makes.
+NOW = "9999-01-01T00:00:00.000Z"
 NOBODY = Caller(ANONYMOUS, "a-request")
 
 
@@ -202,7 +204,7 @@ def test_what_a_fold_that_was_cut_off_had_done_is_counted_once(activity, catalog
     state.assign_batch(1, [APP])
     activity.star(EVE, *APP)
     if step == "committed":
-        catalog.count(Caller(FOLDER, "fold-1"), 1, {APP: Deltas(2)})
+        catalog.count(Caller(FOLDER, "fold-1"), 1, {APP: Deltas(2)}, NOW)
     assert count(activity, catalog) == 3
     again = Activity(catalog, state)
     again.fold()
@@ -423,3 +425,38 @@ def test_nobody_stars_without_end(activity, catalog, monkeypatch):
         activity.star(ANN, *TOOL)
     activity.unstar(ANN, *APP)
     activity.star(ANN, *TOOL)
+
+
+@on_both_databases
+def test_a_name_that_is_made_anew_keeps_its_stars_and_no_minus_of_the_one_before(activity, catalog, state):
+    for who in (ANN, BOB):
+        activity.star(who, *APP)
+    activity.fold()
+    catalog.delete(ADMIN, *APP)
+    activity.unstar(ANN, *APP)
+    activity.fold()
+    catalog.create(ADMIN, APP[0], {"repo_name": APP[1]})
+    activity.begin_anew(*APP)
+    assert (count(activity, catalog), seen(activity, catalog, BOB).is_starred) == (1, True)
+    activity.star(EVE, *APP)
+    activity.fold()
+    activity.fold()
+    assert (stored(catalog), count(activity, catalog), state.pending_activity()) == (2, 2, [])
+
+
+def test_what_is_made_anew_while_its_name_is_being_counted_gets_nothing_of_the_one_before(activity, catalog, state):
+    activity.star(ANN, *APP)
+    state.assign_batch(1, [APP])
+    began = "2020-01-01T00:00:00.000Z"
+    with pytest.raises(NotCountable):
+        catalog.count(Caller(FOLDER, "fold-1"), 1, {APP: Deltas(1)}, began)
+    activity.fold()
+    assert stored(catalog) == 1
+
+
+def test_stars_of_what_is_deleted_that_have_cancelled_out_leave_nothing(activity, catalog, state):
+    activity.star(ANN, *APP)
+    activity.unstar(ANN, *APP)
+    catalog.delete(ADMIN, *APP)
+    activity.fold()
+    assert state.pending_activity() == []

@@ -49,11 +49,11 @@ class Counting(UseCases):
         self._mirror.check()
         return self._commit_read()
 
-    def count(self, caller: Caller, batch: int, deltas: Mapping[Name, Deltas]) -> str | None:
+    def count(self, caller: Caller, batch: int, deltas: Mapping[Name, Deltas], began: str) -> str | None:
         """Add to the counters, in one commit with the batch's number. Returns it; None where nothing changes.
 
-        Raises NotCountable, and nothing is written, where documents are missing, broken or edited by hand; and what the
-        store raises.
+        What was created after `began` is not what was counted, but another of that name. Raises NotCountable, and
+        nothing is written, where documents are missing, broken or edited by hand; and what the store raises.
         """
 
         def draft(reading: Reading) -> Draft | None:
@@ -65,9 +65,12 @@ class Counting(UseCases):
                 found = reading.read(path)
                 if found is None:
                     refused.add((namespace, repo_name))
+                    why = f"there is no {namespace}/{repo_name} any more"
                     continue
                 try:
                     before = parse_stored(found[1], namespace, repo_name)
+                    if (before.get("created_at") or "") > began:
+                        raise Conflict(f"{namespace}/{repo_name} has been made anew meanwhile.")
                     after = _with(before, delta)
                     if after != before:
                         files[path] = self._validated(reading, namespace, repo_name, after)

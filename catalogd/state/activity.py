@@ -46,7 +46,7 @@ _PENDING = select(*_BY_BATCH, func.sum(activity.c.stars)).group_by(*_BY_BATCH).o
 def count_star(connection: Connection, namespace: str, repo_name: str, change: int) -> None:
     """Counts a star that was set (+1) or taken back (-1), in the caller's transaction.
 
-    Into the row that the repository has without a batch, so that there are no more rows than repositories.
+    Into a row that the repository has without a batch, so that a user who does it again and again makes no more rows.
     """
     counted = connection.execute(_COUNT_ON, {"of_namespace": namespace, "of_repo_name": repo_name, "change": change})
     if counted.rowcount == 0:
@@ -99,6 +99,16 @@ class ActivityVerbs:
         """Deletes the rows of all batches up to and with this one: they are in the documents."""
         with self._database.writing() as connection:
             connection.execute(delete(activity).where(activity.c.batch <= up_to))
+
+    def forget_batch(self, batch: int) -> None:
+        """Deletes the rows of this batch: they add up to nothing."""
+        with self._database.writing() as connection:
+            connection.execute(delete(activity).where(activity.c.batch == batch))
+
+    def forget_zeros(self) -> None:
+        """Deletes the rows without a batch that have cancelled out."""
+        with self._database.writing() as connection:
+            connection.execute(delete(activity).where(activity.c.batch.is_(None), activity.c.stars == 0))
 
     def newest_batch(self) -> int:
         """The highest number of a batch that has rows; 0 if none has."""

@@ -43,17 +43,24 @@ class StarVerbs:
             count_star(connection, namespace, repo_name, -1)
         return True
 
-    def forget_stars(self, namespace: str, repo_name: str) -> bool:
-        """Nobody has starred it any more, and nothing of it is pending. False if there was nothing."""
+    def begin_anew(self, namespace: str, repo_name: str) -> None:
+        """Its document counts nothing yet: what is pending are the stars that there are, and nothing else.
+
+        A name keeps its stars if what it names is deleted and made anew, as it keeps its history.
+        """
         this = (stars.c.namespace == namespace, stars.c.repo_name == repo_name)
+        pending = (activity.c.namespace == namespace, activity.c.repo_name == repo_name)
         with self._database.reading() as connection:
-            if connection.execute(select(literal(1)).where(*this).limit(1)).first() is None:
-                return False
+            known = (select(literal(1)).where(*this), select(literal(1)).where(*pending))
+            if not any(connection.execute(statement.limit(1)).first() for statement in known):
+                return
         with self._database.writing() as connection:
-            connection.execute(delete(stars).where(*this))
-            pending = (activity.c.namespace == namespace, activity.c.repo_name == repo_name, activity.c.batch.is_(None))
+            # Whoever stars now has either been counted here, or counts after this.
+            self._database.lock(connection, activity)
             connection.execute(delete(activity).where(*pending))
-        return True
+            count = connection.execute(select(func.count()).select_from(stars).where(*this)).scalar_one()
+            if count:
+                count_star(connection, namespace, repo_name, count)
 
     def count_stars(self, user: str) -> int:
         """How many repositories a user has starred."""

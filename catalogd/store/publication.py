@@ -46,6 +46,7 @@ class Publication:
         self._opened: tuple[Git, ObjectCache, Branch] | None = None
 
     def close(self) -> None:
+        self.upload_pack.close()
         self._let_go()
         self.lock.close()
 

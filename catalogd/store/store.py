@@ -91,9 +91,9 @@ class Store:
         self._packs = self._git.git_dir / "objects" / "pack"
         self._packs.mkdir(exist_ok=True)
         self.maintenance = Maintenance(self._git, self._packs)
-        children = Children(git_children)
-        self.upload_pack = UploadPack(self._git.git_dir, self._scratch, children)
-        self.publication = Publication(self.private, self._scratch, children, lock_timeout)
+        self._children = Children(git_children)
+        self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
+        self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._committer = Committer(
@@ -128,6 +128,8 @@ class Store:
             self._let_go()
 
     def _let_go(self) -> None:
+        self._children.close()
+        self.upload_pack.close()
         self._git.close()
         self._branch.close()
         self._index.close()

@@ -110,6 +110,9 @@ def _inflated(data: bytes) -> bytes:
     """At most one byte more than is read, however small the data. Raises Malformed."""
     inflater = zlib.decompressobj(wbits=31)
     try:
-        return inflater.decompress(data, _MOST_ASKED + 1)
+        inflated = inflater.decompress(data, _MOST_ASKED + 1)
     except zlib.error:
-        raise Malformed("The body is no gzip, though Content-Encoding says so.") from None
+        inflated = None
+    if inflated is None or (len(inflated) <= _MOST_ASKED and (not inflater.eof or inflater.unused_data)):
+        raise Malformed("The body is no whole gzip, though Content-Encoding says so.")
+    return inflated

@@ -94,6 +94,20 @@ def test_only_main_is_shown_whatever_a_hand_has_made(cloned: Served, user: User)
     assert shown == ["HEAD", "refs/heads/main"]
 
 
+def test_another_branch_that_a_hand_has_checked_out_is_not_shown(served: Served, tmp_path: Path) -> None:
+    subprocess.run(["git", "checkout", "-q", "-b", "wip"], cwd=served.root, check=True)
+    subprocess.run(
+        ["git", "commit", "-q", "--no-verify", "--allow-empty", "-m", "Not yet"],
+        cwd=served.root,
+        env=environment(tmp_path),
+        check=True,
+    )
+    user = User(served, tmp_path)
+    assert user.git("ls-remote", user.url(served.token)).split()[1::2] == ["refs/heads/main"]
+    subprocess.run(["git", "checkout", "-q", "main"], cwd=served.root, check=True)
+    assert user.git("ls-remote", user.url(served.token)).split()[1::2] == ["HEAD", "refs/heads/main"]
+
+
 def test_a_token_with_the_scope_catalog_clones_and_reads_nothing_private_otherwise(cloned: Served, user: User) -> None:
     token = cloned.user("mirror", scope="catalog")
     assert "team/r0.json" in documents(user.clone(user.url(token, "mirror")))
@@ -138,6 +152,8 @@ BAD_REQUESTS = {
     "another type": (b"0000", {"Content_Type": "application/json"}, 415),
     "no protocol": (b"0000", {"Content_Type": TYPE, "Git_Protocol": "version=2; rm -rf /"}, 400),
     "no gzip": (b"0000", {"Content_Type": TYPE, "Content_Encoding": "gzip"}, 400),
+    "half a gzip": (gzip.compress(b"0000")[:-3], {"Content_Type": TYPE, "Content_Encoding": "gzip"}, 400),
+    "more than a gzip": (gzip.compress(b"0000") + b"0000", {"Content_Type": TYPE, "Content_Encoding": "gzip"}, 400),
     "a bomb": (gzip.compress(bytes(64 << 20)), {"Content_Type": TYPE, "Content_Encoding": "gzip"}, 413),
     "no packet lines": (b"hello", {"Content_Type": TYPE, "Git_Protocol": "version=2"}, 400),
 }

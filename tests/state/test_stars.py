@@ -110,10 +110,29 @@ def test_what_is_pending_can_be_asked_of_some_repositories(state):
     assert state.pending_of([]) == []
 
 
-def test_a_repository_that_begins_anew_has_no_stars_and_nothing_pending(state):
+def test_a_name_that_begins_anew_has_pending_what_stars_there_are(state):
     state.star("ann", "team", "app", THEN)
+    state.star("bob", "team", "app", THEN)
+    state.assign_batch(1, [("team", "app")])
     state.star("ann", "team", "lib", THEN)
-    assert state.forget_stars("team", "app")
-    assert not state.forget_stars("team", "app")
-    assert ([row.repo_name for row in state.starred("ann")], counted(state)) == (["lib"], {("team", "lib"): 1})
-    assert (state.count_stars("ann"), state.is_starred("ann", "team", "app")) == (1, False)
+    state.unstar("bob", "team", "app")
+    state.begin_anew("team", "app")
+    assert sorted(state.pending_activity(), key=lambda row: row.repo_name) == [
+        PendingRow("team", "app", None, 1), PendingRow("team", "lib", None, 1),
+    ]  # fmt: skip
+    state.begin_anew("team", "nothing")
+    assert (state.count_stars("ann"), state.is_starred("ann", "team", "app")) == (2, True)
+
+
+def test_stars_and_new_beginnings_at_once_never_lose_a_star(state, where):
+    with State(where) as second, ThreadPoolExecutor(8) as pool:
+        for number in range(20):
+            name = ("team", f"app{number}")
+            users = [f"user{number}-{index}" for index in range(4)]
+            for user in users:
+                state.insert_user(a_user(user))
+            acts = [partial(state.star, user, *name, THEN) for user in users]
+            acts.insert(2, partial(second.begin_anew, *name))
+            for running in [pool.submit(act) for act in acts]:
+                running.result()
+            assert counted(state)[name] == 4

@@ -12,10 +12,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import SimpleNamespace
 
 import pytest
 from web_site import Wire, read_reply
 
+from catalogd.http_parser import Channel
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
 
@@ -154,3 +156,28 @@ def _has_ipv6_loopback() -> bool:
     except OSError:
         return False
     return True
+
+
+def test_a_request_may_be_taken_away_at_any_moment_while_its_channel_is_looked_at() -> None:
+    """As a worker does while the loop asks which connections to read from."""
+    channel = Channel.__new__(Channel)
+    channel.requests = []
+    request = SimpleNamespace(error=None, path="/public.git/info/refs")
+    is_over = threading.Event()
+
+    def work() -> None:
+        while not is_over.is_set():
+            channel.requests.append(request)
+            channel.requests.pop(0)
+
+    worker = threading.Thread(target=work)
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        worker.start()
+        seen = {channel.is_gits for _ in range(200_000)}
+    finally:
+        is_over.set()
+        worker.join()
+        sys.setswitchinterval(before)
+    assert seen == {True, False}

@@ -21,7 +21,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Begin to clone or fetch the whole catalog",
         "For `git clone https://USER:TOKEN@HOST/catalog.git`. All that is private is in it. Errors are plain text.",
         (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
-        (400, 401, 403, 503),
+        (400, 401, 403, 503, 507),
         parameters=(SERVICE,),
     ),
     Operation(
@@ -34,7 +34,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Clone or fetch the whole catalog",
         "Protocols 0 to 2, shallow and partial clones. Where too many clone at once, some get 503.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
-        (400, 401, 403, 413, 415, 503),
+        (400, 401, 403, 413, 415, 503, 507),
     ),
     Operation(
         "GET",
@@ -47,7 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "For `git clone https://HOST/public.git`. Public documents, organizations without their members, and the "
         "schemas; in commits of its own.",
         (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
-        (400, 403, 503),
+        (400, 403, 503, 507),
         parameters=(SERVICE,),
     ),
     Operation(
@@ -60,6 +60,6 @@ OPERATIONS: tuple[Operation, ...] = (
         "Clone or fetch what is public",
         "As with the whole catalog.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
-        (400, 413, 415, 503),
+        (400, 413, 415, 503, 507),
     ),
 )

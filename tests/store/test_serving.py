@@ -1,0 +1,111 @@
+"""Answers to git clients: a few children at once, ended with all that they have started."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from catalogd.errors import Malformed, Unavailable
+from catalogd.store.serving import Children, ClientGone, UploadPack
+
+
+@pytest.fixture
+def files(tmp_path: Path):
+    with (tmp_path / "in").open("w+b") as request, (tmp_path / "out").open("w+b") as answer:
+        yield request, answer
+
+
+def sleepers(seconds: str) -> list[Path]:
+    """The processes that sleep for so long."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if (process / "cmdline").read_bytes() == b"sleep\0%s\0" % seconds.encode():
+                found.append(process)
+        except OSError:  # it has just ended
+            continue
+    return found
+
+
+def test_a_child_is_ended_with_all_that_it_has_started_once_nobody_waits_for_it(files):
+    children = Children(1)
+    until = time.monotonic() + 0.3
+    with pytest.raises(ClientGone):
+        children.run(["sh", "-c", "sleep 61.25 & sleep 61.25"], *files, lambda: time.monotonic() < until)
+    deadline = time.monotonic() + 5
+    while sleepers("61.25"):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def test_of_many_at_once_no_more_run_than_may(files):
+    children, most = Children(2), []
+
+    def one() -> None:
+        children.run(["sleep", "0.2"], *files, watch)
+
+    def watch() -> bool:
+        most.append(len(children._running))
+        return True
+
+    threads = [threading.Thread(target=one) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert max(most) == 2
+
+
+def test_when_they_are_closed_those_that_run_are_ended_and_no_more_begin(files):
+    children = Children(2)
+    closing = threading.Timer(0.2, children.close)
+    closing.start()
+    with pytest.raises(Unavailable, match="broken off"):
+        children.run(["sleep", "62.25"], *files, lambda: True)
+    with pytest.raises(Unavailable, match="stops"):
+        children.run(["true"], *files, lambda: True)
+
+
+@pytest.fixture
+def upload_pack(tmp_path: Path, git) -> UploadPack:
+    git(tmp_path, "init", "-q", "-b", "main", "r")
+    git(tmp_path / "r", "commit", "-q", "--allow-empty", "-m", "one")
+    return UploadPack(tmp_path / "r" / ".git", tmp_path, Children(2))
+
+
+def clone_request(head: str) -> bytes:
+    return b"0011command=fetch0001" + b"0032want " + head.encode() + b"\n" + b"0009done\n" + b"0000"
+
+
+def test_a_clone_is_answered_once_for_all_who_ask_until_main_moves(upload_pack: UploadPack, tmp_path: Path, git):
+    head = git(tmp_path / "r", "rev-parse", "main").strip()
+    with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as first:
+        whole = first.read()
+        with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as second:
+            assert (second.name, second.read()) == (first.name, whole)
+    kept = Path(first.name)
+    assert kept.exists()
+    upload_pack.answer("version=2", clone_request(head), "another", lambda: True).close()
+    assert not kept.exists()
+    upload_pack.close()
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["r"]
+
+
+def test_an_answer_whose_file_somebody_has_removed_is_made_again(upload_pack: UploadPack, tmp_path: Path, git):
+    head = git(tmp_path / "r", "rev-parse", "main").strip()
+    with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as first:
+        Path(first.name).unlink()
+    with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as again:
+        assert again.read().endswith(b"0000")
+
+
+def test_what_git_refuses_is_told_in_its_words_and_never_kept(upload_pack: UploadPack, tmp_path: Path):
+    for _ in range(2):
+        with upload_pack.answer("version=2", clone_request("1" * 40), "head", lambda: True) as refused:
+            assert b"not our ref" in refused.read()
+            assert not Path(refused.name).exists() or Path(refused.name).parent == tmp_path
+    with pytest.raises(Malformed):
+        upload_pack.answer("version=2", b"hello", "head", lambda: True)
