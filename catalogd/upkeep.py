@@ -16,6 +16,8 @@ log = logging.getLogger(__name__)
 _DAY = 86_400.0
 # So long, in seconds, git's own files may lack what only the journal has made durable.
 _CHECKPOINT_INTERVAL = 2.0
+# The public repository follows within a second; who asks for it does not wait for that. More often would cost writers.
+_PUBLICATION_INTERVAL = 0.8
 
 
 class Upkeep:
@@ -60,7 +62,7 @@ class Upkeep:
                 log.exception("could not follow main; it is tried again")
 
     def _publish(self) -> None:
-        while not self._stopping.wait(self._settings.watch_interval):
+        while not self._stopping.wait(_PUBLICATION_INTERVAL):
             try:
                 self._catalog.publish()
             except Exception:  # as above: the public repository would stay where it is
