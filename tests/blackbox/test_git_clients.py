@@ -12,6 +12,8 @@ from socket import create_connection
 import pytest
 from served_catalog import Client, Served, environment, wait_for
 
+pytestmark = pytest.mark.slow
+
 PRIVATE = "hidden from most"
 
 
@@ -197,7 +199,6 @@ def children_of(served: Served) -> list[str]:
     return found
 
 
-@pytest.mark.slow
 def test_a_reader_of_a_clone_that_stands_still_holds_up_nobody(cloned: Served, user: User) -> None:
     head_of_main = user.git("ls-remote", user.url(cloned.token)).split()[0]
     body = b"0011command=fetch0001" + b"0032want " + head_of_main.encode() + b"\n" + b"0009done\n" + b"0000"

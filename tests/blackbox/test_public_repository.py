@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from served_catalog import Client, Served, commit_by_hand, environment, git, run, wait_for
 
+pytestmark = pytest.mark.slow
+
 POST, TYPE = "git-upload-pack", "application/x-git-upload-pack-request"
 # Not the one that the schema has as an example.
 HIDDEN_IMAGE = "5e" * 32
@@ -92,7 +94,6 @@ def test_what_becomes_private_is_gone_with_the_next_fetch_and_what_becomes_publi
     assert "data/team/open.json" not in follower.pull()
 
 
-@pytest.mark.slow
 def test_the_public_repository_moves_within_a_second_also_where_nobody_asks(served: Served, follower: Follower) -> None:
     document = json.loads((served.root / "data/team/open.json").read_text()) | {"description": "by hand"}
     served.settle()
@@ -103,7 +104,6 @@ def test_the_public_repository_moves_within_a_second_also_where_nobody_asks(serv
     assert b"by hand" in everything_in(public_of(served))
 
 
-@pytest.mark.slow
 def test_nothing_in_it_tells_of_what_is_hidden_or_who_has_done_what(served: Served, follower: Follower) -> None:
     admin = served.client()
     admin.put("/v1/repositories/team/secret/tags/v1", {"image_id": HIDDEN_IMAGE})
@@ -121,7 +121,6 @@ def test_nothing_in_it_tells_of_what_is_hidden_or_who_has_done_what(served: Serv
         assert hidden not in everything, hidden
 
 
-@pytest.mark.slow
 def test_no_object_that_is_or_was_private_is_to_be_had_by_its_id(served: Served, follower: Follower) -> None:
     admin = served.client()
     for number in range(100):
@@ -154,7 +153,6 @@ def want(client: Client, repository: str, object_id: str):
     return client("POST", f"/{repository}/{POST}", asked, Content_Type=TYPE, Git_Protocol="version=2")
 
 
-@pytest.mark.slow
 def test_rebuilt_it_forgets_what_was_public_once(served: Served, follower: Follower) -> None:
     admin = served.client()
     admin.patch("/v1/repositories/team/open", {"description": "an old word"})
@@ -167,7 +165,6 @@ def test_rebuilt_it_forgets_what_was_public_once(served: Served, follower: Follo
     assert follower.git("rev-list", "--count", "origin/main").strip() == "1"
 
 
-@pytest.mark.slow
 def test_it_is_made_anew_where_it_is_lost(served: Served, follower: Follower) -> None:
     served.stop()
     shutil.rmtree(public_of(served))
@@ -175,7 +172,6 @@ def test_it_is_made_anew_where_it_is_lost(served: Served, follower: Follower) ->
     assert Follower(served, served.home).pull() == PUBLIC
 
 
-@pytest.mark.slow
 def test_a_push_is_refused_with_a_message(served: Served, follower: Follower) -> None:
     (follower.clone / "x").write_text("x")
     follower.git("add", "x")

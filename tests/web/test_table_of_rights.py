@@ -430,6 +430,7 @@ def test_a_call_on_a_repository_has_rows_for_public_and_private_ones() -> None:
         assert "{repo_name}" not in operation.path or targets >= {"public", "private"}, operation.id
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("row", ROWS, ids=str)
 @pytest.mark.parametrize(
     "callers",
