@@ -13,8 +13,6 @@ from catalogd import names, rights
 from catalogd.accounts import (
     DEFAULT_SCOPES,
     SCOPE_ADMIN,
-    SCOPE_READ,
-    SCOPE_WRITE,
     Account,
     Accounts,
     TokenInfo,
@@ -23,8 +21,6 @@ from catalogd.accounts import (
 from catalogd.catalog import Caller, Catalog, IfMatch, OrganizationFound
 from catalogd.documents import Role
 from catalogd.errors import AlreadyExists, Fault, Forbidden, Invalid
-
-_FOR_EVERYBODY = frozenset({SCOPE_READ, SCOPE_WRITE})
 
 
 class People:
@@ -78,7 +74,7 @@ class People:
         chosen = frozenset(granted & DEFAULT_SCOPES if scopes is None else scopes)
         if not chosen <= granted:
             raise Forbidden(f"The credentials do not have these scopes: {', '.join(sorted(chosen - granted))}.")
-        if not chosen <= _FOR_EVERYBODY and not account.is_admin:
+        if not chosen <= DEFAULT_SCOPES and not account.is_admin:
             raise Forbidden("Only an admin makes tokens with other scopes than read and write.")
         ends = None if account.expires_at is None else datetime.fromisoformat(account.expires_at)
         if ends is not None and (expires is None or expires > ends):

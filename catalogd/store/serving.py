@@ -2,7 +2,7 @@
 
 What it sends goes from the child into a file, never through our memory, and is sent from there; so a slow reader holds
 no child. The answer to a client that has nothing yet, a clone, is the same for all who ask in the same words: it is
-kept until main moves, and made once however many ask at the same moment.
+kept until somebody asks after main has moved, and made once however many ask at the same moment.
 """
 
 from __future__ import annotations
