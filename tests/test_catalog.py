@@ -68,22 +68,6 @@ def test_a_commit_dated_past_all_calendars_is_served(catalog, by_hand):
     assert catalog.detail(ANYONE, "acme", "open").commit == commit
 
 
-def test_a_merge_that_has_main_as_its_second_parent_is_refused(catalog, root, tmp_path, git):
-    git(tmp_path, "clone", "-q", str(root), "clone")
-    clone = tmp_path / "clone"
-    (clone / "notes.txt").write_text("x")
-    git(clone, "add", "notes.txt")
-    git(clone, "commit", "-m", "In the clone")
-    catalog.update(ALICE, "acme", "open", {"description": "two"}, patch=False)
-    catalog.follow_index()
-    git(clone, "pull", "-q", "--no-rebase", "--no-edit")
-    assert "git pull --rebase" in git(clone, "push", "origin", "main", check=False)
-    git(clone, "reset", "-q", "--hard", "HEAD^1")
-    git(clone, "pull", "-q", "--rebase")
-    git(clone, "push", "-q", "origin", "main")
-    assert [row["message"] for row in catalog.history(ANYONE, "acme", "open").results] != []
-
-
 def test_a_message_that_may_name_what_is_private_is_not_shown_to_anyone(catalog, root, by_hand):
     files = {}
     for name in ("open", "secret"):

@@ -28,6 +28,7 @@ class Change:
     path: str
     old: str | None
     new: str | None
+    others: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,13 @@ class Mirror:
     """The read model of one catalog, and the store that it follows."""
 
     def __init__(self, root: Path, *, lock_timeout: float, git_children: int):
-        self.store = Store(root, lock_timeout=lock_timeout, git_children=git_children, after_commit=self._after_commit)
+        self.store = Store(
+            root,
+            lock_timeout=lock_timeout,
+            git_children=git_children,
+            after_commit=self._after_commit,
+            after_move=self._after_move,
+        )
         try:
             self.model = ReadModel(self.store.private / "readmodel.db")
         except BaseException:
@@ -76,6 +82,11 @@ class Mirror:
             self.store.follow_others(mirrored, commits[-1].id)
         self._known = commits[-1].id
 
+    def _after_move(self) -> None:
+        with self.model.writing() as writer:
+            self._catch_up(writer)
+        self._known = self.store.head()
+
     def _follow(self) -> None:
         head = self.store.head()
         if head is None:
@@ -93,7 +104,7 @@ class Mirror:
         head = self.store.head()
         if head is None or writer.mirrored == head:
             return
-        if writer.mirrored is not None and not self.store.is_on_main(writer.mirrored, head):
+        if writer.mirrored is not None and not self.store.contains(head, writer.mirrored):
             log.warning("main no longer contains %s: the read model is made anew", writer.mirrored)
             writer.clear()
         old = writer.mirrored

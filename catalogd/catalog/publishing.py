@@ -31,7 +31,7 @@ class Publishing(UseCases):
             head, shown = self._store.head(), public.shows()
             if head is None or shown == head:
                 return
-            if shown is None or not self._store.is_on_main(shown, head):
+            if shown is None or not self._store.contains(head, shown):
                 public.begin_anew()
                 shown = None
             changes = self._store.diff(shown, head)

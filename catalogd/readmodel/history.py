@@ -1,4 +1,8 @@
-"""Queries on the commits of main. `seq` is a commit's place on its first-parent line, counted from 1."""
+"""Queries on the commits of main. `seq` is a commit's place among them, counted from 1 and after its parents.
+
+Lines of history that were merged stand one after the other. What a commit of them changed is shown from what it began
+from; what main had before and after it is what the commits left that have their place before it.
+"""
 
 from __future__ import annotations
 
@@ -99,8 +103,8 @@ class HistoryQueries:
                 "SELECT count(*) FROM change WHERE file = :file AND seq >= :floor", parameters
             ).fetchone()
             rows = connection.execute(
-                "SELECT mine.seq, commit_.id, author, email, committed_at, message, action, fields, old, new,"
-                f" {_COMPLETE}"
+                "SELECT mine.seq, commit_.id, author, email, committed_at, message, action, fields,"
+                f" coalesce(begun, old), new, {_COMPLETE}"
                 " FROM change AS mine JOIN commit_ ON commit_.seq = mine.seq"
                 " WHERE mine.file = :file AND mine.seq >= :floor ORDER BY mine.seq DESC LIMIT :limit OFFSET :offset",
                 parameters,
@@ -308,7 +312,8 @@ def _seen_changes(
     connection: sqlite3.Connection, seq: int, visibility: Visibility, limit: int, offset: int
 ) -> list[SeenChange]:
     rows = connection.execute(
-        f"SELECT path, namespace, repo_name, action, fields, old, new, seq = visible_from AND NOT {_READABLE}"
+        "SELECT path, namespace, repo_name, action, fields, coalesce(begun, old), new,"
+        f" seq = visible_from AND NOT {_READABLE}"
         f" FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {_SEEN}"
         " ORDER BY change.id LIMIT :limit OFFSET :offset",
         {**_parameters(visibility), "seq": seq, "limit": limit, "offset": offset},

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 # A file with another number is deleted and filled anew. Raise it with every change of the tables or of what is in them.
-FORMAT = 3
+FORMAT = 4
 
 # Tells the file from SQLite databases of other programs: "ctlg".
 APPLICATION = 0x63746C67
@@ -37,7 +37,7 @@ CREATE TABLE file (
 CREATE INDEX file_by_name ON file (namespace, repo_name);
 
 CREATE TABLE commit_ (
-    seq            INTEGER PRIMARY KEY,     -- its place on the first-parent line of main, from 1
+    seq            INTEGER PRIMARY KEY,     -- its place among the commits of main, from 1, after its parents
     id             TEXT NOT NULL UNIQUE,
     author         TEXT NOT NULL,
     email          TEXT NOT NULL,
@@ -57,8 +57,9 @@ CREATE TABLE change (
     seq        INTEGER NOT NULL,
     file       INTEGER NOT NULL,
     action     TEXT NOT NULL,               -- created, updated, deleted, restored
-    old        TEXT,
+    old        TEXT,                        -- as the commits before this one left it
     new        TEXT,
+    begun      TEXT,                        -- what the commit began from where that is not `old`: on a merged line
     was_public INTEGER NOT NULL,
     is_public  INTEGER NOT NULL,
     is_shown   INTEGER NOT NULL,            -- of the new version, as in file

@@ -22,6 +22,8 @@ class Change(Protocol):
     def old(self) -> str | None: ...
     @property
     def new(self) -> str | None: ...
+    @property
+    def others(self) -> Sequence[str | None]: ...
 
 
 class Commit(Protocol):
@@ -95,7 +97,7 @@ class OrganizationRow(NamedTuple):
 
 
 class Position(NamedTuple):
-    """A commit and its place on the first-parent line of main, counted from 1."""
+    """A commit and its place among those of main, counted from 1."""
 
     seq: int
     id: str

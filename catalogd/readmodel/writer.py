@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
 
 from catalogd import names
 from catalogd.documents import organizations
@@ -18,21 +16,16 @@ from catalogd.readmodel.projection import (
     ParsedBlobs,
     Projection,
     Unprojectable,
-    batch_of,
-    changed_fields,
     fault_in,
     parse,
     project,
     text_of,
 )
-from catalogd.readmodel.shapes import CREATED, DELETED, RESTORED, UPDATED, Change, Commit, Position
+from catalogd.readmodel.recorder import File, Recorder, as_text
 
 # How much of a full-text index is gathered in memory before it is written, in bytes: usually, and for a load.
 TEXT_GATHERED = 1 << 20
 TEXT_GATHERED_IN_LOAD = 16 << 20
-
-# What anyone may see of a change: where a document that was hidden became public, only what came after it.
-_NOTHING, _AFTER, _WHOLE = "nothing", "after", "whole"
 
 _COLUMNS = (
     "namespace",
@@ -50,77 +43,20 @@ _SELECT_DOCUMENT = f"SELECT {', '.join(_COLUMNS)} FROM document WHERE id = ?"
 _INSERT_DOCUMENT = f"INSERT INTO document (id, {', '.join(_COLUMNS)}) VALUES (?{', ?' * len(_COLUMNS)})"
 
 
-class _File(NamedTuple):
-    """What is known of a path from the commits so far."""
-
-    id: int
-    namespace: str | None
-    repo_name: str | None
-    last_seq: int | None
-    visible_from: int | None
-
-
-class Writer:
+class Writer(Recorder):
     """One write transaction. Record the commits first, oldest first, then put and remove what they changed.
 
     A document without times of its own shows those of the first and the last commit of what may be seen of its history.
     """
 
     def __init__(self, connection: sqlite3.Connection, blobs: ParsedBlobs):
-        self._execute = connection.execute
+        super().__init__(connection, blobs)
         self._connection = connection
-        self._blobs = blobs
-        self._newest, self._settled_at = self._read_newest()
 
     @property
     def mirrored(self) -> str | None:
         """The id of the commit that the documents are of; None for an empty read model."""
         return self._execute("SELECT commit_id FROM meta").fetchone()[0]
-
-    @property
-    def seq(self) -> int:
-        """The place of the newest recorded commit; 0 if there is none."""
-        return self._newest.seq
-
-    def record(
-        self,
-        commit: Commit,
-        contents: Callable[[str], bytes],
-        parsed: Mapping[str, Document | None] | None = None,
-    ) -> int:
-        """Add the next commit of main to the history; returns its seq.
-
-        `contents` reads a blob by its id; it is not asked for those in `parsed` (blob id -> the document as strict JSON
-        reads it, None for what is no document).
-        """
-        seq = self.seq + 1
-        versions = _Versions(self._blobs, contents, parsed or {})
-        shown = Counter(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
-        committed_at = _text(commit.committed_at)
-        # That of the newest commit is the latest of all.
-        if self._settled_at > committed_at:
-            self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
-        self._execute(
-            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message,"
-            " changes, public_changes, whole_changes) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
-            (
-                seq,
-                commit.id,
-                _text(commit.author),
-                _text(commit.email),
-                committed_at,
-                _text(commit.message),
-                len(commit.changes),
-                shown[_WHOLE] + shown[_AFTER],
-                shown[_WHOLE],
-            ),
-        )
-        batch = batch_of(commit)
-        if batch:
-            # In their order only: one that was made up cannot make those that follow count for nothing.
-            self._execute("UPDATE meta SET batch = ?1 WHERE batch = ?1 - 1", (batch,))
-        self._newest, self._settled_at = Position(seq, commit.id), committed_at
-        return seq
 
     def put(self, path: str, blob: str, data: bytes, *, document: Document | None = None) -> None:
         """The file at `path` is `data` now. `document` is what strict JSON reads from it, if the caller knows.
@@ -180,77 +116,13 @@ class Writer:
         self._command_text("optimize")
         schema.create_ordering_indexes(self._connection)
 
-    # -- history
-
-    def _read_newest(self) -> tuple[Position, str]:
-        """The newest commit, and when all of the history was committed by."""
-        row = self._execute("SELECT seq, id, settled_at FROM commit_ ORDER BY seq DESC LIMIT 1").fetchone()
-        return (Position(row[0], row[1]), row[2]) if row else (Position(0, ""), "")
-
-    def _record_change(self, seq: int, change: Change, versions: _Versions) -> str:
-        """Returns what anyone may see of the change: nothing, what came after it, or the whole."""
-        file = self._file(change.path)
-        old, new = versions.of(change.old), versions.of(change.new)
-        was_public, is_public, is_shown = _is_public(file, old), _is_public(file, new), _is_shown(file, new)
-        action = _action(file, change)
-        visible_from = _visible_from(file, seq, change, is_public)
-        if visible_from is None and file.visible_from is not None:
-            self._hide(file)
-        self._execute(
-            "UPDATE file SET blob = ?, is_public = ?, is_shown = ?, first_seq = coalesce(first_seq, ?), last_seq = ?,"
-            " visible_from = ? WHERE id = ?",
-            (change.new, is_public, is_shown, seq, seq, visible_from, file.id),
-        )
-        self._execute(
-            "INSERT INTO change (seq, file, action, old, new, was_public, is_public, is_shown, fields)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                seq,
-                file.id,
-                action,
-                change.old,
-                change.new,
-                was_public,
-                is_public,
-                is_shown,
-                json.dumps(changed_fields(old, new)),
-            ),
-        )
-        if visible_from is None:
-            return _NOTHING
-        return _WHOLE if visible_from < seq or action == CREATED else _AFTER
-
-    def _hide(self, file: _File) -> None:
-        """The document turned private: what was public of its history no longer is."""
-        self._execute(
-            "UPDATE commit_ SET public_changes = public_changes - 1,"
-            " whole_changes = whole_changes - (mine.seq > ?2 OR mine.action = ?3)"
-            " FROM (SELECT seq, action FROM change WHERE file = ?1 AND seq >= ?2) AS mine"
-            " WHERE commit_.seq = mine.seq",
-            (file.id, file.visible_from, CREATED),
-        )
-
-    def _file(self, path: str) -> _File:
-        path = _text(path)
-        row = self._execute(
-            "SELECT id, namespace, repo_name, last_seq, visible_from FROM file WHERE path = ?", (path,)
-        ).fetchone()
-        if row is not None:
-            return _File(*row)
-        namespace, repo_name = names.parse_document_path(path) or (names.parse_namespace_path(path), None)
-        cursor = self._execute(
-            "INSERT INTO file (path, namespace, repo_name) VALUES (?, ?, ?)", (path, namespace, repo_name)
-        )
-        assert cursor.lastrowid is not None
-        return _File(cursor.lastrowid, namespace, repo_name, None, None)
-
     # -- documents
 
     def _projected(self, path: str, blob: str, parsed: Parsed) -> tuple[int, Projection]:
         """(id, document) for the tables. Raises Unprojectable."""
         if names.parse_document_path(path) is None:
             raise Unprojectable("The path must be data/<namespace>/<repo_name>.json with valid names.")
-        file = self._file(path)
+        file = self.file(path)
         assert file.namespace is not None and file.repo_name is not None
         if parsed.document is None:
             raise Unprojectable(parsed.detail)
@@ -259,7 +131,7 @@ class Writer:
             raise Unprojectable(fault)
         return file.id, project(blob, parsed.document, *self._times(file, parsed.document))
 
-    def _times(self, file: _File, document: Document) -> Sequence[str | None]:
+    def _times(self, file: File, document: Document) -> Sequence[str | None]:
         """When the path was first and last committed; a public one as far as anyone may know."""
         if document.get("created_at") is not None and document.get("updated_at") is not None:
             return None, None
@@ -305,7 +177,7 @@ class Writer:
 
     def _withdraw(self, path: str) -> None:
         row = self._execute(
-            "SELECT document.id, summary FROM file JOIN document USING (id) WHERE path = ?", (_text(path),)
+            "SELECT document.id, summary FROM file JOIN document USING (id) WHERE path = ?", (as_text(path),)
         ).fetchone()
         if row is None:
             return
@@ -328,7 +200,7 @@ class Writer:
         except Malformed as error:
             self._report(path, Unprojectable(error.detail))
             document = organizations.complete({"namespace": namespace})
-        file = self._file(path).id
+        file = self.file(path).id
         self._execute(
             "INSERT INTO organization (id, namespace, blob, document) VALUES (?, ?, ?, ?)",
             (file, namespace, blob, json.dumps(document)),
@@ -371,35 +243,15 @@ class Writer:
         self._execute("INSERT INTO document_text (document_text, rank) VALUES (?, ?)", (command, value))
 
     def _report(self, path: str, error: Unprojectable) -> None:
-        self._execute("INSERT INTO fault (path, detail) VALUES (?, ?)", (_text(path), error.detail))
+        self._execute("INSERT INTO fault (path, detail) VALUES (?, ?)", (as_text(path), error.detail))
 
     def _clear_fault(self, path: str) -> None:
-        self._execute("DELETE FROM fault WHERE path = ?", (_text(path),))
+        self._execute("DELETE FROM fault WHERE path = ?", (as_text(path),))
 
     def _clear_documents(self) -> None:
         for table in ("document", "tag_list", "label", "organization", "member", "fault"):
             self._execute(f"DELETE FROM {table}")
         self._command_text("delete-all")
-
-
-class _Versions:
-    """The blobs that one commit names, as JSON objects."""
-
-    def __init__(self, blobs: ParsedBlobs, contents: Callable[[str], bytes], parsed: Mapping[str, Document | None]):
-        self._blobs = blobs
-        self._contents = contents
-        self._parsed = parsed
-
-    def of(self, blob: str | None) -> Document | None:
-        if blob is None:
-            return None
-        if blob in self._parsed:
-            return self._parsed[blob]
-        return self._blobs.get(blob, lambda: self._contents(blob)).document
-
-
-def _path_of(change: Change) -> str:
-    return change.path
 
 
 def _is_expected_to_be_document(path: str) -> bool:
@@ -408,37 +260,3 @@ def _is_expected_to_be_document(path: str) -> bool:
 
 def _is_expected_to_be_organization(path: str) -> bool:
     return path.startswith("namespaces/") and path.endswith(".json")
-
-
-def _is_public(file: _File, document: Document | None) -> bool:
-    """Whether anyone may see this version of the file. One that cannot be shown is nobody's to see."""
-    return document is not None and document.get("is_public", True) is True and _is_shown(file, document)
-
-
-def _is_shown(file: _File, document: Document | None) -> bool:
-    """Whether this version of the file is a repository's document without a fault."""
-    if document is None or file.namespace is None or file.repo_name is None:
-        return False
-    return fault_in(file.namespace, file.repo_name, document) is None
-
-
-def _visible_from(file: _File, seq: int, change: Change, is_public: bool) -> int | None:
-    if change.new is None:
-        # To be absent is not to be private: what was public when deleted stays so, and if it comes back public, too.
-        return file.visible_from
-    if not is_public:
-        return None
-    return seq if file.visible_from is None else file.visible_from
-
-
-def _action(file: _File, change: Change) -> str:
-    if change.new is None:
-        return DELETED
-    if change.old is not None:
-        return UPDATED
-    return CREATED if file.last_seq is None else RESTORED
-
-
-def _text(value: str) -> str:
-    """What git hands over need not be Unicode: SQLite takes no halves of surrogate pairs."""
-    return value if value.isascii() else value.encode("utf-8", "replace").decode()

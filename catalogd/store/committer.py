@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
@@ -127,6 +127,16 @@ class Committer:
         """The index was written by us: no reason to give way."""
         self._index_seen = self._index.signature()
 
+    def require_sound(self) -> None:
+        """Raises StoreFailed after an I/O error in a write."""
+        if self.failure:
+            raise StoreFailed(f"The catalog takes no writes since an I/O error ({self.failure}); see the server's log.")
+
+    def lags(self, changes: Iterable[Change]) -> None:
+        """Files that may still be at each change's old blob, though main is not. Hold the lock."""
+        for change in changes:
+            self._lagging.setdefault(change.path, set()).add(change.old)
+
     def catch_up_files(self) -> bool:
         """Bring the files up to main that could not be after their commit. False if there still are such."""
         if not self._lagging:
@@ -188,8 +198,7 @@ class Committer:
                 raise
 
     def _commit_group(self, tickets: list[_Ticket]) -> None:
-        if self.failure:
-            raise StoreFailed(f"The catalog takes no writes since an I/O error ({self.failure}); see the server's log.")
+        self.require_sound()
         group = Group(self._objects, self._branch.read(), self._branch.is_checked_out())
         outcomes: dict[_Ticket, Outcome] = {}
         errors: dict[_Ticket, Exception] = {}
@@ -237,7 +246,7 @@ class Committer:
         except Unsure as unsure:
             raise self.stop(unsure.__cause__) from unsure
         except OSError as error:
-            raise self._failed(error) from error
+            raise self.failed(error) from error
         self.packs_written += 1
         group.keep()
         # From here on the commits are durable: nothing may turn them into an error any more.
@@ -248,8 +257,7 @@ class Committer:
         except OSError:
             log.exception("the working tree is behind main; it is brought up to date when the disk allows")
             prepared.discard()
-            for path in group.files:
-                self._lagging.setdefault(path, set()).add(group.base.id_of(path))
+            self.lags(Change(path, group.base.id_of(path), None) for path in group.files)
         try:
             self._after_commit(group.parent, group.commits, group.blobs)
         except Exception:
@@ -261,7 +269,8 @@ class Committer:
         if disk.f_bavail * disk.f_frsize < needed:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def _failed(self, error: OSError) -> CatalogdError:
+    def failed(self, error: OSError) -> CatalogdError:
+        """What to raise for a write that met an error before main was moved."""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             log.error("no room for a commit: %s", error)
             return NoSpace("There is no room left on the catalog's disk; nothing was written.")

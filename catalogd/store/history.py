@@ -16,24 +16,32 @@ _SUBMODULE = "160000"
 _LAST_SECOND = 253_402_300_799
 
 # One commit: a marker byte, its fields each ended by NUL, then git's own raw lines (`-z`: also ended by NUL).
-LOG_FORMAT = "--format=%x01%H%x00%an%x00%ae%x00%cn%x00%ct%x00%B%x00"
-LOG_OPTIONS = ("--first-parent", "--reverse", "--root", "--raw", "--no-abbrev", "--no-renames", "-z", LOG_FORMAT)
+_LOG_FORMAT = "--format=%x01%H%x00%P%x00%an%x00%ae%x00%cn%x00%ct%x00%B%x00"
+# Of a merge what it has otherwise than all its parents (-c): the rest came with their own commits.
+LOG_OPTIONS = (
+    "--topo-order", "--reverse", "--root", "--raw", "-c", "--no-abbrev", "--no-renames", "-z", _LOG_FORMAT,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One path that a commit changed. `old` and `new` are blob ids of 40 hex digits, None where there was no file."""
+    """One path that a commit changed. `old` and `new` are blob ids of 40 hex digits, None where there was no file.
+
+    `others` are what the further parents of a merge have there.
+    """
 
     path: str
     old: str | None
     new: str | None
+    others: tuple[str | None, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit of main and what it changed against its first parent; `committer` is a name.
+    """A commit of main and what it changed against its parent; `committer` is a name.
 
-    `committed_at` is RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000.
+    A merge has changed what it has otherwise than each of its parents, here against the first one. `committed_at` is
+    RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000.
     """
 
     id: str
@@ -43,6 +51,7 @@ class Commit:
     committed_at: str
     message: str
     changes: tuple[Change, ...]
+    is_merge: bool = False
 
 
 def rfc3339(seconds: float) -> str:
@@ -61,7 +70,7 @@ def read_log(stream: BinaryIO) -> Iterator[Commit]:
         if token.startswith("\x01"):
             if head is not None:
                 yield _commit(head, changes)
-            head = [token[1:], *(next(tokens) for _ in range(5))]
+            head = [token[1:], *(next(tokens) for _ in range(6))]
             changes = []
         elif token.startswith(":"):
             changes += _change(token, next(tokens))
@@ -89,16 +98,21 @@ def _tokens(stream: BinaryIO) -> Iterator[str]:
 
 
 def _commit(head: list[str], changes: list[Change]) -> Commit:
-    commit_id, author, email, committer, seconds, message = head
+    commit_id, parents, author, email, committer, seconds, message = head
     committed_at = rfc3339(min(int(seconds), _LAST_SECOND))
-    return Commit(commit_id, author, email, committer, committed_at, message.rstrip("\n"), tuple(changes))
+    made = tuple(changes)
+    return Commit(commit_id, author, email, committer, committed_at, message.rstrip("\n"), made, " " in parents)
 
 
 def _change(status: str, path: str) -> list[Change]:
-    """The change in a raw line of git's, ":<old mode> <new mode> <old id> <new id> <letter>"; [] if of no file."""
-    old_mode, new_mode, old, new, _ = status.lstrip(":").split(" ")
-    change = Change(path, _blob_or_none(old_mode, old), _blob_or_none(new_mode, new))
-    return [] if change.old is change.new is None else [change]
+    """The change in a raw line of git's, ":<old mode> <new mode> <old id> <new id> <letter>"; [] if of no file.
+
+    A merge's line has a colon, a mode and an id for each parent.
+    """
+    parents = len(status) - len(status.lstrip(":"))
+    words = status.lstrip(":").split(" ")
+    *olds, new = map(_blob_or_none, words[: parents + 1], words[parents + 1 : 2 * parents + 2])
+    return [] if not any((*olds, new)) else [Change(path, olds[0], new, tuple(olds[1:]))]
 
 
 def _blob_or_none(mode: str, object_id: str) -> str | None:

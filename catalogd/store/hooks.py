@@ -7,18 +7,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-# History is numbered along the first parents. Where a pull has merged main into a commit of one's own, the catalog's
-# commits would be on the second.
 _MAY_BECOME = r"""
 # Whether main may go from $1 to $2; says why not.
 may_become() {
     if ! git merge-base --is-ancestor "$1" "$2"; then
         echo "catalogd: main only grows, so nothing that was written is lost; use git revert to undo a commit." >&2
-        return 1
-    fi
-    oldest=$(git rev-list --first-parent "$1..$2" | tail -n 1)
-    if [ "$(git rev-parse "$oldest^1")" != "$1" ]; then
-        echo "catalogd: this merge has main as its second parent; use git pull --rebase, or merge into main." >&2
         return 1
     fi
 }
@@ -72,6 +65,10 @@ taken_back() {
     {
         git -c core.quotePath=false log --first-parent --raw --no-abbrev --no-renames --format= \
             --committer='^catalogd <' "$range"
+        [ ! -r "$common/catalogd/taken" ] || while read -r from to; do
+            git merge-base --is-ancestor "$to" "$1" 2>/dev/null ||
+                git -c core.quotePath=false diff-tree -r --no-abbrev --no-renames "$from" "$to"
+        done <"$common/catalogd/taken"
         echo later
         git -c core.quotePath=false diff-tree -r --no-abbrev --no-renames "$old" "$new"
     } | awk '

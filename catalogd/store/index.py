@@ -34,6 +34,7 @@ log = logging.getLogger(__name__)
 # A git process that runs longer than this between reading the index and moving main is judged by its oldest state.
 REMEMBER_SECONDS = 900
 _REMEMBER_LINES = 2000
+_REMEMBER_TAKEN = 20
 # No git takes longer than this between reading the index and writing that state back.
 _WRITTEN_BACK_SECONDS = 60
 
@@ -46,11 +47,13 @@ Values = dict[str, set[str | None]]
 class Followed:
     """The file `followed`: lines "<commit> <seconds>", newest last: since when the index mirrors that commit.
 
-    Before the first commit it mirrors the empty tree, so that stands in the commit's place.
+    Before the first commit it mirrors the empty tree, so that stands in the commit's place. Beside it, `taken` has
+    lines "<commit> <commit>": from where to where main was moved last to commits of others.
     """
 
     def __init__(self, path: Path):
         self._path = path
+        self._taken = path.with_name("taken")
 
     def newest(self) -> str | None:
         """The commit that the index mirrors, as far as is known."""
@@ -74,6 +77,12 @@ class Followed:
         lines = lines[old[-1] if old else 0 :][-_REMEMBER_LINES:]
         text = "".join(f"{commit} {since:.3f}\n" for commit, since in [*lines, (commit, now)])
         replace_durably(self._path, text.encode())
+
+    def note_taken(self, old: str | None, new: str) -> None:
+        """Before main is moved to commits of others: the hook is to see to these as to catalogd's own."""
+        lines = (read_or_none(self._taken) or b"").decode("ascii", "replace").splitlines()
+        lines = [*lines, f"{old or EMPTY_TREE.id} {new}"][-_REMEMBER_TAKEN:]
+        replace_durably(self._taken, "".join(f"{line}\n" for line in lines).encode())
 
     def _lines(self) -> list[tuple[str, float]]:
         text = (read_or_none(self._path) or b"").decode("ascii", "replace")
@@ -161,6 +170,10 @@ class Index:
         """What main had, by path, where it changed between two commits."""
         span = until if after in (None, EMPTY_TREE.id) else f"{after}..{until}"
         values: Values = defaultdict(set)
+        # A merge may have come to main as the one parent and left as the other.
+        base = after or EMPTY_TREE.id
+        for change in read_raw_diff(self._git.run("--literal-pathspecs", *DIFF, base, until, "--", *(paths or ()))):
+            values[change.path] |= {change.old, change.new}
         with self._git.stream("--literal-pathspecs", "log", *LOG_OPTIONS, span, "--", *(paths or ())) as stream:
             for commit in read_log(stream):
                 for change in commit.changes:

@@ -79,8 +79,13 @@ class Redo:
     def checkpoint(self) -> None:
         """Make everything durable in git's own files and empty the journal. Raises OSError."""
         if self._journal is not None and not self._journal.is_empty():
-            main = self._branch.read()
-            sync_file_system(self._disk)
+            self.settle()
+
+    def settle(self) -> None:
+        """Make everything durable in git's own files, what others have put there too. Raises OSError."""
+        main = self._branch.read()
+        sync_file_system(self._disk)
+        if self._journal is not None:
             self._journal.reset(main)
 
     def replay(self) -> None:

@@ -1,4 +1,4 @@
-"""The git-backed store of one catalog: open and recover, read, submit edits, keep house.
+"""The git-backed store of one catalog: open and recover, submit edits, take in commits of others, keep house.
 
 <catalog>/                      a git working tree, branch main
   .git/catalogd/lock            held by whoever writes (flock)
@@ -16,30 +16,29 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
-import re
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog, NotFound
+from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog
 from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
 from catalogd.store.committer import AfterCommit, Committer
 from catalogd.store.edits import Edit, Outcome
 from catalogd.store.git import Git, GitFailed
-from catalogd.store.history import LOG_OPTIONS as LOG
-from catalogd.store.history import Change, Commit, read_log, read_raw_diff
-from catalogd.store.index import DIFF, Followed, Index
+from catalogd.store.history import Change
+from catalogd.store.index import Followed, Index
 from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_stale, is_leftover
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
 from catalogd.store.publication import Publication
+from catalogd.store.reader import Reader
 from catalogd.store.redo import Redo
-from catalogd.store.refs import Branch
+from catalogd.store.refs import Branch, Moved, Unsure
 from catalogd.store.serving import Children, UploadPack
-from catalogd.store.snapshot import ObjectCache, Snapshot
+from catalogd.store.snapshot import ObjectCache
 from catalogd.store.worktree import WorkTree
 
 log = logging.getLogger(__name__)
@@ -61,11 +60,12 @@ _PATIENCE = STALE_AFTER + 0.5
 _WRITTEN_OUT_SECONDS = 60.0
 
 
-class Store:
+class Store(Reader):
     """One catalog's store. Threads share it; other processes may have the same catalog open.
 
     `after_commit(parent, commits, blobs)` is called under the catalog's lock when main has moved from `parent` over
-    `commits` (oldest first); `blobs` has the new contents by id. What it raises is logged, not passed on.
+    `commits` (oldest first); `blobs` has the new contents by id. `after_move()` is called so when main has been moved
+    to commits of others. What they raise is logged, not passed on.
     """
 
     def __init__(
@@ -75,6 +75,7 @@ class Store:
         lock_timeout: float = 10.0,
         git_children: int = 2,
         after_commit: AfterCommit = lambda *_: None,
+        after_move: Callable[[], None] = lambda: None,
     ):
         self.root = root.resolve()
         self._git = Git(self.root)
@@ -94,6 +95,7 @@ class Store:
         self._children = Children(git_children)
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
+        self._after_move = after_move
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._committer = Committer(
@@ -167,89 +169,6 @@ class Store:
             os.close(descriptor)
         return False
 
-    # Reading
-
-    def head(self) -> str | None:
-        """The id of main's newest commit, None in an empty catalog."""
-        return self._branch.read()
-
-    def snapshot(self, commit: str | None = None) -> Snapshot:
-        """The files at a commit, or now. Raises NotFound where the catalog has no such commit."""
-        commit = commit or self.head()
-        if commit is None:
-            return Snapshot(self._objects, None, EMPTY_TREE)
-        try:
-            return Snapshot(self._objects, commit, self._objects.tree(self._objects.root_of(commit)))
-        except KeyError:
-            raise NotFound(f"There is no commit {commit}.") from None
-
-    def blob(self, blob_id: str) -> bytes:
-        """The content of a blob. Raises KeyError."""
-        return self._objects.blob(blob_id)
-
-    def log(self, after: str | None, until: str) -> Iterator[Commit]:
-        """The commits of main's first-parent line after one (None: from the first on) up to another, oldest first."""
-        with self._git.stream("log", *LOG, f"{after}..{until}" if after else until, "--") as stream:
-            yield from read_log(stream)
-
-    def diff(self, old: str | None, new: str) -> list[Change]:
-        """What differs between the trees of two commits; None is the empty tree."""
-        return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
-
-    def is_on_main(self, ancestor: str, head: str) -> bool:
-        """Whether `ancestor` is on the first-parent line of `head`: main has grown from the one to the other."""
-        if ancestor == head:
-            return True
-        try:
-            lines = self._git.run("rev-list", "--first-parent", "--parents", f"{ancestor}..{head}", "--").splitlines()
-        except GitFailed:
-            return False
-        # Of each commit its id and its parents, the first one first; the oldest commit last.
-        oldest = lines[-1].decode().split() if lines else []
-        return oldest[1:2] == [ancestor]
-
-    def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
-        """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
-        if old == new:
-            return ""
-        sides = f"--- {f'a/{path}' if old else '/dev/null'}\n+++ {f'b/{path}' if new else '/dev/null'}\n"
-        if old and new:
-            raw = self._git.run("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--text", old, new, "--")
-            hunks = raw[raw.index(b"@@") :].decode("utf-8", "replace")
-        else:
-            # As git counts lines: other line breaks of Unicode are characters like any other.
-            lines = re.findall(r"[^\n]*\n|[^\n]+", self.blob(old or new or "").decode("utf-8", "replace"))
-            span = f"@@ -1,{len(lines)} +0,0 @@\n" if old else f"@@ -0,0 +1,{len(lines)} @@\n"
-            hunks = span + "".join(("-" if old else "+") + line for line in lines)
-        return sides + hunks
-
-    def identity(self) -> tuple[str, str]:
-        """(name, e-mail) that git would sign a commit by hand with. Raises GitFailed where it knows none."""
-        name, _, rest = self._git.run("var", "GIT_AUTHOR_IDENT").decode("utf-8", "replace").partition(" <")
-        return name, rest.partition(">")[0]
-
-    def bundle(self, file: Path) -> str:
-        """Write main and all its history into a git bundle. Returns the commit that it ends with."""
-        self._git.run("bundle", "create", "-q", str(file), "main")
-        heads = self._git.run("bundle", "list-heads", str(file)).decode()
-        return heads.split()[0]
-
-    def fsck(self) -> list[str]:
-        """What `git fsck --strict` finds wrong with the objects; [] if nothing."""
-        try:
-            output = self._git.run("fsck", "--strict", "--no-dangling", "--no-progress")
-        except GitFailed as error:
-            return [error.detail]
-        return output.decode("utf-8", "replace").splitlines()
-
-    def status(self) -> list[str]:
-        """Lines of `git status --porcelain`: what differs between main, index and working tree."""
-        return self._git.run("status", "--porcelain").decode("utf-8", "replace").splitlines()
-
-    def is_checked_out(self) -> bool:
-        """Whether the working tree is on main."""
-        return self._branch.is_checked_out()
-
     # Writing
 
     def submit(self, edit: Edit) -> Outcome:
@@ -258,6 +177,48 @@ class Store:
         Raises what its draft raises, and EditedByHand, NoSpace, StoreFailed, Unavailable.
         """
         return self._committer.submit(edit)
+
+    def take_in(self, old: str | None, new: str, bring: Callable[[], None] = lambda: None) -> None:
+        """Move main from `old` to a commit of others that contains it; durable, with files and followers on return.
+
+        `bring` is called before, under the lock, and puts what is missing of their objects into the catalog; where it
+        raises, main stays. Raises Moved if main is not at `old`, EditedByHand where a hand has edited a file that
+        changes, NoSpace, StoreFailed, Unavailable.
+        """
+        with self.lock.held():
+            self._committer.require_sound()
+            try:
+                if self.head() != old:
+                    raise Moved("main was moved by someone else.")
+                bring()
+                changes = self.diff(old, new) if self._branch.is_checked_out() else []
+                for change in changes:
+                    self._worktree.require_unedited(change.path, {change.old, change.new})
+                self._redo.settle()
+                self._followed.note_taken(old, new)
+                self._branch.move(old, new)
+            except OSError as error:
+                raise self._committer.failed(error) from error
+            except Unsure as unsure:
+                raise self._committer.stop(unsure.__cause__) from unsure
+            finally:
+                self._worktree.forget()
+            self._follow_moved(changes)
+        self.follow_index()
+
+    def _follow_moved(self, changes: list[Change]) -> None:
+        """Nothing may turn the move into an error any more."""
+        try:
+            self._worktree.follow(changes, self.blob)
+        except OSError:
+            log.exception("the working tree is behind main; it is brought up to date when the disk allows")
+            self._committer.lags(changes)
+        finally:
+            self._worktree.forget()
+        try:
+            self._after_move()
+        except Exception:
+            log.exception("the read model is behind main; it catches up with the next read")
 
     def edited_by_hand(self, paths: Iterable[str]) -> set[str]:
         """Those of the paths whose file is not what main has. Raises Unavailable."""

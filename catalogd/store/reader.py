@@ -1,0 +1,127 @@
+"""What is read from a catalog's git, at any moment and without its lock."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from catalogd.errors import NotFound
+from catalogd.store.git import Git, GitFailed
+from catalogd.store.history import LOG_OPTIONS, Change, Commit, read_log, read_raw_diff
+from catalogd.store.index import DIFF
+from catalogd.store.objects import EMPTY_TREE
+from catalogd.store.refs import Branch
+from catalogd.store.snapshot import ObjectCache, Snapshot
+
+
+class Reader:
+    """Reads one catalog in git. Threads may share it."""
+
+    _git: Git
+    _branch: Branch
+    _objects: ObjectCache
+
+    def head(self) -> str | None:
+        """The id of main's newest commit, None in an empty catalog."""
+        return self._branch.read()
+
+    def snapshot(self, commit: str | None = None) -> Snapshot:
+        """The files at a commit, or now. Raises NotFound where the catalog has no such commit."""
+        commit = commit or self.head()
+        if commit is None:
+            return Snapshot(self._objects, None, EMPTY_TREE)
+        try:
+            return Snapshot(self._objects, commit, self._objects.tree(self._objects.root_of(commit)))
+        except KeyError:
+            raise NotFound(f"There is no commit {commit}.") from None
+
+    def blob(self, blob_id: str) -> bytes:
+        """The content of a blob. Raises KeyError."""
+        return self._objects.blob(blob_id)
+
+    def log(self, after: str | None, until: str) -> Iterator[Commit]:
+        """The commits that one has and another (None: none) has not, each after its parents, so `until` comes last.
+
+        Merged lines of history stand one after the other here. `until` gets as changes of its own what is not as these
+        leave it.
+        """
+        span = f"{after}..{until}" if after else until
+        with self._git.stream("log", *LOG_OPTIONS, span, "--") as stream:
+            commits = read_log(stream)
+            has_merges = self._git.run("rev-list", "--merges", "-n", "1", span, "--")
+            yield from self._joined(commits, after, until) if has_merges else commits
+
+    def _joined(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:
+        left: dict[str, str | None] = {}
+        for commit in commits:
+            if commit.id == until:
+                break
+            left.update((change.path, change.new) for change in commit.changes)
+            yield commit
+        own = {change.path for change in commit.changes}
+        # What neither touches is as it was, unless a merge has given it up.
+        now = {path: self.snapshot(until).id_of(path) for path in left} | {
+            change.path: change.new for change in self.diff(after, until)
+        }
+        was = self.snapshot(after) if after else Snapshot(self._objects, None, EMPTY_TREE)
+        others = (Change(path, left.get(path, was.id_of(path)), new) for path, new in now.items() if path not in own)
+        rest = tuple(change for change in others if change.old != change.new)
+        yield replace(commit, changes=commit.changes + rest)
+
+    def diff(self, old: str | None, new: str) -> list[Change]:
+        """What differs between the trees of two commits; None is the empty tree."""
+        return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
+
+    def contains(self, head: str, ancestor: str) -> bool:
+        """Whether `ancestor` is `head` or in its history: main has grown from the one to the other."""
+        if ancestor == head:
+            return True
+        try:
+            self._git.run("merge-base", "--is-ancestor", ancestor, head)
+        except GitFailed:
+            return False
+        return True
+
+    def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
+        """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
+        if old == new:
+            return ""
+        sides = f"--- {f'a/{path}' if old else '/dev/null'}\n+++ {f'b/{path}' if new else '/dev/null'}\n"
+        if old and new:
+            raw = self._git.run("diff", "--no-color", "--no-ext-diff", "--no-textconv", "--text", old, new, "--")
+            hunks = raw[raw.index(b"@@") :].decode("utf-8", "replace")
+        else:
+            # As git counts lines: other line breaks of Unicode are characters like any other.
+            lines = re.findall(r"[^\n]*\n|[^\n]+", self.blob(old or new or "").decode("utf-8", "replace"))
+            span = f"@@ -1,{len(lines)} +0,0 @@\n" if old else f"@@ -0,0 +1,{len(lines)} @@\n"
+            hunks = span + "".join(("-" if old else "+") + line for line in lines)
+        return sides + hunks
+
+    def identity(self) -> tuple[str, str]:
+        """(name, e-mail) that git would sign a commit by hand with. Raises GitFailed where it knows none."""
+        name, _, rest = self._git.run("var", "GIT_AUTHOR_IDENT").decode("utf-8", "replace").partition(" <")
+        return name, rest.partition(">")[0]
+
+    def bundle(self, file: Path) -> str:
+        """Write main and all its history into a git bundle. Returns the commit that it ends with."""
+        self._git.run("bundle", "create", "-q", str(file), "main")
+        heads = self._git.run("bundle", "list-heads", str(file)).decode()
+        return heads.split()[0]
+
+    def fsck(self) -> list[str]:
+        """What `git fsck --strict` finds wrong with the objects; [] if nothing."""
+        try:
+            output = self._git.run("fsck", "--strict", "--no-dangling", "--no-progress")
+        except GitFailed as error:
+            return [error.detail]
+        return output.decode("utf-8", "replace").splitlines()
+
+    def status(self) -> list[str]:
+        """Lines of `git status --porcelain`: what differs between main, index and working tree."""
+        return self._git.run("status", "--porcelain").decode("utf-8", "replace").splitlines()
+
+    def is_checked_out(self) -> bool:
+        """Whether the working tree is on main."""
+        return self._branch.is_checked_out()

@@ -1,0 +1,200 @@
+"""History whose lines were merged: every commit is in it, whichever parent of the merge main had been."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalogd.accounts import ANONYMOUS, SCOPES, Account
+from catalogd.catalog import Caller, Catalog, ListQuery
+from catalogd.documents import loads
+from catalogd.errors import NotFound
+from catalogd.store import Store
+
+ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
+ANYONE = Caller(ANONYMOUS, "another-request")
+WEB = "data/acme/web.json"
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    Store.create(tmp_path / "catalog")
+    return tmp_path / "catalog"
+
+
+@pytest.fixture
+def catalog(root) -> Iterator[Catalog]:
+    catalog = Catalog.open(root)
+    catalog.create(ALICE, "acme", {"repo_name": "web", "description": "one", "full_description": "one"})
+    catalog.follow_index()
+    yield catalog
+    catalog.close()
+
+
+class Clone:
+    """A clone in which somebody works with plain git."""
+
+    def __init__(self, directory: Path, git):
+        self.directory = directory
+        self._git = git
+
+    def git(self, *arguments: str, **environment: str) -> str:
+        return self._git(self.directory, *arguments, env=environment)
+
+    def edit(self, path: str, message: str, **fields: object) -> str:
+        document = loads((self.directory / path).read_bytes()) | fields
+        return self.write(path, json.dumps(document), message)
+
+    def write(self, path: str, text: str, message: str) -> str:
+        (self.directory / path).write_text(text)
+        self.git("add", path)
+        self.git("commit", "-m", message)
+        return self.git("rev-parse", "HEAD").strip()
+
+    def merge(self, commit: str, **files: str) -> str:
+        """Merge another line of history, with the given content of data/acme/<name>.json."""
+        self.git("merge", "-q", "--no-ff", "--no-commit", "-s", "ours", commit)
+        for name, text in files.items():
+            (self.directory / f"data/acme/{name}.json").write_text(text)
+        self.git("add", ".")
+        self.git("commit", "-m", "Merge")
+        return self.git("rev-parse", "HEAD").strip()
+
+
+@pytest.fixture
+def clone(catalog, root, tmp_path, git) -> Clone:
+    git(tmp_path, "clone", "-q", str(root), "clone")
+    return Clone(tmp_path / "clone", git)
+
+
+def described(catalog: Catalog, clone: Clone, **fields: object) -> str:
+    """The document as main has it now, with other fields."""
+    return json.dumps(loads(catalog.store.snapshot().read(WEB)[1]) | fields)
+
+
+def push(catalog: Catalog, clone: Clone) -> None:
+    """Main becomes what the clone has."""
+    clone.git("push", "-q", "origin", "+HEAD:refs/catalogd/pushed")
+    catalog.store.take_in(catalog.store.head(), clone.git("rev-parse", "HEAD").strip())
+
+
+def merged(catalog: Catalog, clone: Clone) -> tuple[str, str, str]:
+    """(a commit of the API, one of the clone, their merge, which has main as its second parent)."""
+    theirs = clone.edit(WEB, "In the clone", full_description="two")
+    ours = catalog.update(ALICE, "acme", "web", {"description": "two"}, patch=True).commit
+    clone.git("fetch", "-q")
+    merge = clone.merge(ours, web=described(catalog, clone, full_description="two"))
+    push(catalog, clone)
+    return ours, theirs, merge
+
+
+def anew(catalog: Catalog, root: Path) -> Catalog:
+    """A copy of the catalog with a read model that was made from git alone."""
+    catalog.store.checkpoint()
+    copy = root.with_name("copy")
+    shutil.copytree(root, copy, ignore=shutil.ignore_patterns("readmodel.db*", "server.lock"))
+    return Catalog.open(copy)
+
+
+@pytest.fixture(params=["as it came", "made anew"])
+def seen(request, catalog, root):
+    """Lets the read model follow what came, or makes it anew."""
+    made = []
+
+    def see() -> Catalog:
+        if request.param == "made anew":
+            made.append(anew(catalog, root))
+            return made[0]
+        return catalog
+
+    yield see
+    for again in made:
+        again.close()
+
+
+def test_both_lines_are_in_the_history_with_their_authors_and_fields(catalog, clone, seen):
+    ours, theirs, merge = merged(catalog, clone)
+    rows = seen().history(ANYONE, "acme", "web").results
+    assert rows[0]["commit"] == merge
+    by_commit = {row["commit"]: row for row in rows}
+    assert "/description" in by_commit[ours]["fields"]
+    assert by_commit[theirs]["fields"] == ["/full_description"]
+    assert by_commit[ours]["author"] == "alice"
+    assert by_commit[theirs]["author"] != "alice"
+
+
+def test_blame_names_who_wrote_a_field_and_not_who_merged_it(catalog, clone, seen):
+    ours, theirs, _ = merged(catalog, clone)
+    blame, _ = seen().blame(ANYONE, "acme", "web")
+    assert blame["/description"]["commit"] == ours
+    assert blame["/full_description"]["commit"] == theirs
+
+
+def test_what_is_read_after_a_merge_is_what_git_has(catalog, clone, seen):
+    _, _, merge = merged(catalog, clone)
+    read = seen().detail(ANYONE, "acme", "web")
+    assert (read.commit, read.document["description"], read.document["full_description"]) == (merge, "two", "two")
+
+
+def test_the_feed_of_changes_goes_on_over_a_merge(catalog, clone):
+    start = catalog.store.head()
+    ours, _, merge = merged(catalog, clone)
+    assert [row["document"]["full_description"] for row in catalog.changes(ANYONE, ours)[2]] == ["two"]
+    assert len(catalog.changes(ANYONE, start)[2]) == 1
+    assert catalog.changes(ANYONE, merge)[2] == []
+
+
+def test_a_commit_of_a_merged_line_can_be_reverted_by_itself(catalog, clone, seen):
+    _, theirs, _ = merged(catalog, clone)
+    again = seen()
+    again.revert(ALICE, theirs)
+    document = again.detail(ANYONE, "acme", "web").document
+    assert (document["description"], document["full_description"]) == ("two", "one")
+
+
+def test_what_a_merge_gave_up_is_gone_from_the_catalog(catalog, clone, seen):
+    clone.edit(WEB, "In the clone", full_description="two")
+    ours = catalog.create(ALICE, "acme", {"repo_name": "other"}).commit
+    clone.git("fetch", "-q")
+    merge = clone.merge(ours)
+    push(catalog, clone)
+    again = seen()
+    with pytest.raises(NotFound):
+        again.detail(ANYONE, "acme", "other")
+    assert again.history(ANYONE, "acme", "other").results[0]["commit"] == merge
+    assert again.list(ANYONE, ListQuery()).commit == merge
+
+
+def test_lines_that_cross_again_and_again_end_as_git_has_them(catalog, clone, seen):
+    for turn in range(4):
+        ours, _, _ = (
+            catalog.update(ALICE, "acme", "web", {"description": f"turn {turn}"}, patch=True).commit,
+            clone.edit(WEB, "In the clone", full_description=f"turn {turn}"),
+            clone.git("fetch", "-q"),
+        )
+        merge = clone.merge(ours, web=described(catalog, clone, full_description=f"turn {turn}"))
+        push(catalog, clone)
+    again = seen()
+    document = again.detail(ANYONE, "acme", "web").document
+    assert (document["description"], document["full_description"]) == ("turn 3", "turn 3")
+    commits = [row["commit"] for row in again.commits(ANYONE, 1, 50).results]
+    assert commits[0] == merge
+    assert sorted(commits) == sorted(clone.git("rev-list", "HEAD").split())
+
+
+def test_a_merged_line_does_not_show_what_was_there_while_it_was_private(catalog, clone, seen):
+    catalog.update(ALICE, "acme", "web", {"is_public": False, "description": "hidden"}, patch=True)
+    catalog.follow_index()
+    clone.git("pull", "-q", "--ff-only")
+    theirs = clone.edit(WEB, "Make it public in the clone", is_public=True, description="shown")
+    ours = catalog.update(ALICE, "acme", "web", {"is_public": True, "description": "open"}, patch=True).commit
+    clone.git("fetch", "-q")
+    clone.merge(ours, web=described(catalog, clone))
+    push(catalog, clone)
+    again = seen()
+    told = json.dumps([again.commit(ANYONE, theirs), again.commits(ANYONE).results], default=str)
+    assert "hidden" not in told
