@@ -20,7 +20,7 @@ FLOORS = {
     3: {"web"},
     2: {"catalog", "accounts", "activity", "people", "rights", "check", "check_formats"},
     1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle"},
-    0: {"documents", "names", "settings", "errors", "sample"},
+    0: {"documents", "names", "giturl", "settings", "errors", "sample"},
 }
 FLOOR_OF = {part: floor for floor, parts in FLOORS.items() for part in parts}
 # Parts that stand on floor 1 and know nothing of each other: catalog/ brings them together.

@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import git as gitpython
 from git.exc import GitError
@@ -25,6 +25,13 @@ MINIMUM_VERSION = (2, 37)
 
 class GitFailed(CatalogdError):
     """A git command failed; the detail has its message."""
+
+
+class Child(NamedTuple):
+    """A git that was started. GitPython ends it when `keeper` is no longer held."""
+
+    process: subprocess.Popen[bytes]
+    keeper: object
 
 
 class Git:
@@ -44,6 +51,7 @@ class Git:
         # A hook's environment names another index or directory; ours must not be led there.
         tree = {} if bare else {"GIT_WORK_TREE": str(root)}
         self._git.update_environment(GIT_DIR=str(self.git_dir), GIT_INDEX_FILE=str(self.git_dir / "index"), **tree)
+        self._environment = {"GIT_DIR": str(self.git_dir), **tree}
         self._root = root
         self._reading = threading.Lock()
         self._reader: subprocess.Popen[bytes] | None = None
@@ -109,6 +117,19 @@ class Git:
         finally:
             process.stdout.close()
             process.__del__()  # GitPython's way to end a process that runs still: terminate it and wait
+
+    def begin(self, *arguments: str, env: dict[str, str]) -> Child:
+        """Start a git command on this repository that may take long; see begin_anywhere()."""
+        return self.begin_anywhere(*arguments, env=self._environment | env)
+
+    @staticmethod
+    def begin_anywhere(*arguments: str, env: dict[str, str]) -> Child:
+        """Start a git command in a session of its own: it can be ended with all that it starts, and asks nobody.
+
+        It does not work in the catalog's directory, where whoever finds a lock would take it for the owner.
+        """
+        started = gitpython.Git("/").execute(["git", *arguments], as_process=True, env=env, start_new_session=True)
+        return Child(started.proc, started)
 
     def forget(self) -> None:
         """End the child that reads objects: what it knows of the packs is no longer true."""
