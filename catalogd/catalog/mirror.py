@@ -69,8 +69,8 @@ class Mirror:
 
         with self.model.writing() as writer:
             mirrored = writer.mirrored
-            if mirrored != parent:
-                self._catch_up(writer)
+            if mirrored != parent or any(commit.is_merge for commit in commits):
+                self._catch_up(writer)  # from git, which knows what else has come with a merge
             else:
                 newest: dict[str, str | None] = {}
                 for commit in commits:

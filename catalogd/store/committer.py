@@ -220,7 +220,7 @@ class Committer:
             ticket.draft_on(group.head)
         draft = ticket.drafted
         files = {} if draft is None else {p: d for p, d in draft.files.items() if group.changes(p, d)}
-        if draft is None or not files:
+        if draft is None or not (files or ticket.edit.merges):
             return Outcome(group.newest or "", changed=False)
         if group.follows:
             for path in files:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 
@@ -45,16 +46,19 @@ class Group:
         seconds = int(time.time())
         author = identity(edit.author, edit.email)
         committer = identity(COMMITTER, COMMITTER_EMAIL)
-        data = commit_data(root.id, self.newest, author, committer, seconds, message)
+        parents = [parent for parent in (self.newest, edit.merges) if parent]
+        data = commit_data(root.id, parents, author, committer, seconds, message)
         commit = self._seal(root, Made(data, dict(files)))
-        self.commits.append(Commit(commit, edit.author, edit.email, COMMITTER, rfc3339(seconds), message, changes))
+        at, merges = rfc3339(seconds), edit.merges is not None
+        self.commits.append(Commit(commit, edit.author, edit.email, COMMITTER, at, message, changes, merges))
         return commit
 
     def add_again(self, made: Made) -> str:
         """A commit from the journal. Returns its id. Raises ValueError where it does not fit on what is there."""
         root, _ = self._apply(made.files)
         parent = f"parent {self.newest}\n" if self.newest else ""
-        if not made.data.startswith(f"tree {root.id}\n{parent}author ".encode()):
+        # A merge has another parent behind it.
+        if not re.match(rf"tree {root.id}\n{parent}(parent [0-9a-f]{{40}}\n)?author ".encode(), made.data):
             raise ValueError(f"{object_id('commit', made.data)} does not fit on {self.newest}")
         return self._seal(root, made)
 

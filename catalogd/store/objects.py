@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import NamedTuple
@@ -147,11 +147,9 @@ class Tree:
 EMPTY_TREE = Tree([], [])
 
 
-def commit_data(tree: str, parent: str | None, author: str, committer: str, seconds: int, message: str) -> bytes:
+def commit_data(tree: str, parents: Sequence[str], author: str, committer: str, seconds: int, message: str) -> bytes:
     """The content of a commit object. `author` and `committer` are "Name <e-mail>"; `seconds` since the epoch, UTC."""
-    lines = [f"tree {tree}"]
-    if parent:
-        lines.append(f"parent {parent}")
+    lines = [f"tree {tree}", *(f"parent {parent}" for parent in parents)]
     lines += [f"author {author} {seconds} +0000", f"committer {committer} {seconds} +0000", "", message]
     return "\n".join(lines).encode("utf-8") + b"\n"
 

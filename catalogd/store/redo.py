@@ -61,9 +61,10 @@ class Redo:
         """
         if self._journal is None:
             return False
-        if self._journal.append(group.parent, group.newest or "", group.made):
+        is_merge = any(commit.is_merge for commit in group.commits)
+        if not is_merge and self._journal.append(group.parent, group.newest or "", group.made):
             return True
-        # It is full, or somebody else has committed, whose objects nobody may have synced.
+        # It is full, or somebody else has committed, whose objects nobody may have synced; or such are merged.
         sync_file_system(self._disk)
         self._journal.reset(group.parent)
         return self._journal.append(group.parent, group.newest or "", group.made)
