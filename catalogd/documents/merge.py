@@ -1,10 +1,17 @@
-"""Three-way merge of documents, field by field: two edits of different fields are both kept."""
+"""Three-way merge of documents, field by field: two edits of different fields are both kept.
+
+The lists of an organization's members are sets, and each member is a field, /owners/alice say. What somebody is in an
+organization is one thing though it may take two lists to say it: two edits of the same member must agree.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 from catalogd.documents.fields import ABSENT, flatten_alike, same, unflatten
+from catalogd.documents.organizations import LISTS
+from catalogd.documents.positions import escape
 
 # What the catalog itself counts and stamps as the repository is used. Never a conflict, and no reason to
 # keep a document that the other side deleted.
@@ -28,6 +35,15 @@ class Merged:
 
     document: dict | None
     conflicts: list[Conflict]
+    fields: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
+
+    def with_fields(self, values: Mapping[str, object]) -> dict | None:
+        """`document` with other values for fields in conflict, by their pointers; ABSENT takes one away."""
+        if "" in values:
+            whole = values[""]
+            return whole if isinstance(whole, dict) else None
+        merged = {**self.fields, **values}
+        return _put_together({pointer: value for pointer, value in merged.items() if value is not ABSENT})
 
 
 def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
@@ -39,17 +55,66 @@ def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
     """
     if ours is None or theirs is None:
         return _merge_deletion(base, ours, theirs)
-    fields_of_base, mine, yours = flatten_alike(base or {}, ours, theirs)
+    fields_of_base, mine, yours = _taken_apart(base or {}, ours, theirs)
     merged: dict[str, object] = {}
     conflicts = []
-    for pointer in sorted(fields_of_base.keys() | mine.keys() | yours.keys()):
-        sides = [side.get(pointer, ABSENT) for side in (fields_of_base, mine, yours)]
-        value, conflicting = _merge_field(pointer, *sides)
+    for pointers in _that_belong_together(fields_of_base.keys() | mine.keys() | yours.keys()):
+        sides = [[side.get(pointer, ABSENT) for pointer in pointers] for side in (fields_of_base, mine, yours)]
+        values, conflicting = _merge_field(pointers[0], *sides)
+        merged.update(zip(pointers, values, strict=True))
         if conflicting:
-            conflicts.append(Conflict(pointer, *sides))
-        if value is not ABSENT:
-            merged[pointer] = value
-    return Merged(unflatten(merged), conflicts)
+            conflicts += [Conflict(*found) for found in zip(pointers, *sides, strict=True) if not same(*found[2:])]
+    merged = {pointer: value for pointer, value in merged.items() if value is not ABSENT}
+    return Merged(_put_together(merged), sorted(conflicts, key=lambda conflict: conflict.pointer), merged)
+
+
+def _taken_apart(*documents: dict) -> list[dict[str, object]]:
+    """The fields of each, with a field for each member in place of lists; "" is the value of an empty list."""
+    flat = flatten_alike(*documents)
+    if any("repo_name" in document for document in documents):
+        return flat
+    for name in LISTS:
+        pointer = f"/{name}"
+        lists = [fields[pointer] for fields in flat if pointer in fields]
+        if all(map(_is_set_of_names, lists)):
+            for fields in flat:
+                members = fields.pop(pointer, None)
+                if members is not None:
+                    fields |= {f"{pointer}/": "", **{f"{pointer}/{escape(member)}": member for member in members}}
+    return flat
+
+
+def _put_together(fields: Mapping[str, object]) -> dict:
+    lists: dict[str, object] = {}
+    others: dict[str, object] = {}
+    for pointer, value in fields.items():
+        name, slash, member = pointer[1:].partition("/")
+        if slash and name in LISTS:
+            members = lists.setdefault(f"/{name}", [])
+            assert isinstance(members, list)
+            members += [value] if member else []
+        else:
+            others[pointer] = value
+    for members in lists.values():
+        assert isinstance(members, list)
+        members.sort()
+    return unflatten(others | lists)
+
+
+def _is_set_of_names(members: object) -> bool:
+    if not isinstance(members, list) or not all(isinstance(member, str) and member for member in members):
+        return False
+    return len(set(members)) == len(members)
+
+
+def _that_belong_together(pointers: Iterable[str]) -> list[list[str]]:
+    """The pointers, sorted, each alone but for those of the same member."""
+    found: dict[str, list[str]] = {}
+    for pointer in sorted(pointers):
+        name, slash, member = pointer[1:].partition("/")
+        together = f"//{member}" if slash and name in LISTS and member else pointer
+        found.setdefault(together, []).append(pointer)
+    return list(found.values())
 
 
 def _merge_deletion(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
@@ -74,12 +139,12 @@ def _same_but_for_use(one: dict, other: dict) -> bool:
     )
 
 
-def _merge_field(pointer: str, base: object, ours: object, theirs: object) -> tuple[object, bool]:
-    """(the merged value, whether the sides are in conflict)."""
+def _merge_field(pointer: str, base: list, ours: list, theirs: list) -> tuple[list, bool]:
+    """(the merged values, whether the sides are in conflict); of most fields there is one value a side."""
     if pointer in COUNTERS:
-        return (theirs if ours is ABSENT else ours), False
+        return (theirs if ours == [ABSENT] else ours), False
     if pointer == UPDATED_AT:
-        return _later(ours, theirs), False
+        return [_later(*ours, *theirs)], False
     if same(ours, theirs) or same(base, theirs):
         return ours, False
     if same(base, ours):

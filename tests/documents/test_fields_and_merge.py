@@ -206,3 +206,62 @@ def test_no_change_of_one_side_is_lost(base, ours, theirs):
 def test_the_sides_are_in_conflict_whichever_is_ours(base, ours, theirs):
     conflicts, turned = merge(base, ours, theirs).conflicts, merge(base, theirs, ours).conflicts
     assert [(c.pointer, c.ours, c.theirs) for c in conflicts] == [(c.pointer, c.theirs, c.ours) for c in turned]
+
+
+# --- organizations
+
+
+TEAM = {"namespace": "acme", "description": "", "owners": ["alice"], "writers": ["bob"], "readers": ["carol"]}
+
+
+def team(**fields):
+    return {**copy.deepcopy(TEAM), **fields}
+
+
+def test_members_that_both_sides_add_and_remove_come_together():
+    merged = merge(TEAM, team(owners=["alice", "dave"], readers=[]), team(owners=["alice", "erin"], writers=[]))
+    assert merged.conflicts == []
+    assert merged.document == team(owners=["alice", "dave", "erin"], writers=[], readers=[])
+
+
+def test_the_same_change_of_members_on_both_sides_is_no_conflict():
+    both = team(writers=["bob", "dave"], readers=[])
+    merged = merge(TEAM, both, {**both, "description": "Makers"})
+    assert merged == merge(TEAM, {**both, "description": "Makers"}, both)
+    assert (merged.document, merged.conflicts) == ({**both, "description": "Makers"}, [])
+
+
+def test_a_member_who_is_promoted_here_and_removed_there_is_a_conflict_and_not_a_member_by_accident():
+    promoted, removed = team(owners=["alice", "bob"], writers=[]), team(writers=[])
+    assert merge(TEAM, promoted, removed).conflicts == [Conflict("/owners/bob", ABSENT, "bob", ABSENT)]
+    assert merge(TEAM, promoted, removed).document == promoted
+    assert merge(TEAM, removed, promoted).document == removed
+
+
+def test_two_roles_for_one_member_are_a_conflict():
+    merged = merge(TEAM, team(owners=["alice", "bob"], writers=[]), team(writers=[], readers=["bob", "carol"]))
+    assert [conflict.pointer for conflict in merged.conflicts] == ["/owners/bob", "/readers/bob"]
+
+
+def test_a_list_that_no_side_has_is_not_made_up_and_an_empty_one_stays():
+    merged = merge({"namespace": "a"}, {"namespace": "a", "owners": []}, {"namespace": "a", "description": "x"})
+    assert merged.document == {"namespace": "a", "description": "x", "owners": []}
+
+
+@pytest.mark.parametrize("members", ["alice", [1], ["a", "a"], [""], None])
+def test_members_that_are_no_set_of_names_are_merged_as_one(members):
+    assert merge(TEAM, TEAM, team(owners=members)).document["owners"] == members
+    conflicts = merge(TEAM, team(owners=["dave"]), team(owners=members)).conflicts
+    assert [conflict.pointer for conflict in conflicts] == ["/owners"]
+
+
+def test_a_merge_can_be_seen_with_each_sides_values_of_what_is_in_conflict():
+    merged = merge(BASE, changed(description="ours", labels={"c": "9"}), changed(description="theirs", labels={}))
+    assert [conflict.pointer for conflict in merged.conflicts] == ["/description", "/labels/c"]
+    theirs = merged.with_fields({conflict.pointer: conflict.theirs for conflict in merged.conflicts})
+    assert diff(merged.document, theirs) == [
+        FieldChange("/description", "ours", "theirs"),
+        FieldChange("/labels/c", "9", ABSENT),
+    ]
+    deleted = merge(BASE, changed(description="new"), None)
+    assert deleted.with_fields({"": ABSENT}) is None
