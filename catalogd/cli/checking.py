@@ -3,32 +3,24 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import click
 
-from catalogd import check_formats
-from catalogd.check import ERROR, Finding, fixed
+from catalogd.check import ERROR, fixed
 from catalogd.check import check as findings_in
+from catalogd.check_formats import FORMATS
 from catalogd.cli.terminal import echo
 from catalogd.errors import NotACatalog
 from catalogd.names import KINDS, schema_path
-from catalogd.store import Checkout, all_files
-
-_FORMATS: dict[str, Callable[[Sequence[Finding], int], str]] = {
-    "text": check_formats.text,
-    "json": check_formats.as_json,
-    "github": check_formats.github,
-    "junit": check_formats.junit,
-}
+from catalogd.store import Checkout, all_files, schemas_beside
 
 
 @click.command()
 @click.argument("path", default=".", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--base", metavar="REV", help="Check only what changed since this branch left REV.")
 @click.option("--staged", is_flag=True, help="Check what the next commit has, as the pre-commit hook does.")
-@click.option("--format", "format_", type=click.Choice(sorted(_FORMATS)), default="text", show_default=True)
+@click.option("--format", "format_", type=click.Choice(sorted(FORMATS)), default="text", show_default=True)
 @click.option("--fix", is_flag=True, help="Write the canonical form where only that differs.")
 def check(path: Path, base: str | None, staged: bool, format_: str, fix: bool) -> None:
     """Check the documents of a catalog's working tree.
@@ -44,7 +36,7 @@ def check(path: Path, base: str | None, staged: bool, format_: str, fix: bool) -
         files = [(name, _fix(path, name, data)) for name, data in files]
     findings = list(findings_in(files, _site_schemas(path, files), others=others))
     checked = sum(not name.startswith("schemas/") for name, _ in files)
-    echo_raw(_FORMATS[format_](findings, checked))
+    echo_raw(FORMATS[format_](findings, checked))
     if any(finding.severity == ERROR for finding in findings):
         raise SystemExit(1)
 
@@ -68,15 +60,8 @@ def _chosen(path: Path, base: str | None, staged: bool) -> tuple[list[tuple[str,
 
 def _site_schemas(path: Path, files: list[tuple[str, bytes]]) -> dict[str, bytes]:
     """The catalog's own schemas: as they are checked, else as they are in the working tree."""
-    checked = dict(files)
-    schemas = {}
-    for kind in KINDS:
-        name = schema_path(kind)
-        if name in checked:
-            schemas[kind] = checked[name]
-        elif (path / name).is_file():
-            schemas[kind] = (path / name).read_bytes()
-    return schemas
+    checked = {kind: data for name, data in files for kind in KINDS if name == schema_path(kind)}
+    return schemas_beside(path) | checked
 
 
 def _fix(path: Path, name: str, data: bytes) -> bytes:

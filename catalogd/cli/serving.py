@@ -19,7 +19,7 @@ from catalogd.names import KINDS, schema_path
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
-from catalogd.store import Store
+from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store
 from catalogd.upkeep import Upkeep
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
@@ -92,13 +92,14 @@ def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
 
 
 def _create(directory: Path, with_sample: bool) -> None:
-    """A catalog with one commit: the schemas, and the sample if it is wanted."""
+    """A catalog with one commit: the schemas, git's attributes, and the sample if it is wanted."""
     if (directory / ".git").exists():
         raise NotACatalog(f"{directory} is a git working tree already; a new catalog needs a directory of its own.")
     Store.create(directory)
     catalog = Catalog.open(directory)
     try:
         files = {schema_path(kind): builtin_schema(kind) for kind in KINDS}
+        files[ATTRIBUTES] = ATTRIBUTES_CONTENT
         if with_sample:
             files |= sample_files()
         catalog.begin(hand(catalog), files)

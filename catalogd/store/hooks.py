@@ -1,6 +1,7 @@
 """The hooks of a served catalog: main only grows, and a commit by hand never silently undoes a write.
 
-Installed into `.git/catalogd/hooks` (`core.hooksPath`), in plain sh, so they work without catalogd on the PATH.
+Installed into `.git/catalogd/hooks` (`core.hooksPath`), in plain sh, so they work without catalogd on the PATH. Where
+they start Python it is with -P: git runs them in the working tree, and no file there may pass for a module.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ hand=$(git rev-parse --git-common-dir)/catalogd/hand
 trap '[ $? = 0 ] || rm -f "$hand"' EXIT
 python=$(git config catalogd.python)
 if [ -x "$python" ]; then
-    "$python" -m catalogd check --staged
+    "$python" -P -m catalogd check --staged
     exit $?
 elif command -v catalogd >/dev/null 2>&1; then
     catalogd check --staged

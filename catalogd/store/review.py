@@ -12,6 +12,7 @@ import git as gitpython
 from git.exc import GitError
 
 from catalogd.errors import NotACatalog, NotFound
+from catalogd.names import KINDS, schema_path
 
 _DIRECTORIES = ("data", "namespaces", "schemas")
 
@@ -24,6 +25,12 @@ def all_files(root: Path) -> Files:
         for file in sorted((root / directory).rglob("*")):
             if file.is_symlink() or not file.is_dir():
                 yield file.relative_to(root).as_posix(), _content(file)
+
+
+def schemas_beside(root: Path) -> dict[str, bytes]:
+    """Kind -> the catalog's own schema, of those that are in a working tree."""
+    files = {kind: root / schema_path(kind) for kind in KINDS}
+    return {kind: file.read_bytes() for kind, file in files.items() if file.is_file()}
 
 
 class Checkout:

@@ -24,6 +24,7 @@ from pathlib import Path
 from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog
 from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
+from catalogd.store.attributes import merge_driver
 from catalogd.store.committer import AfterCommit, Committer
 from catalogd.store.edits import Edit, Outcome
 from catalogd.store.git import Git, GitFailed
@@ -319,6 +320,7 @@ class Store(Reader):
         wanted = _CONFIGURATION | {
             "core.hooksPath": str(self.private / "hooks"),
             "catalogd.python": sys.executable,
+            **merge_driver(),
         }
         there = self._git.configuration()
         self._git.configure({key: value for key, value in wanted.items() if there.get(key.lower()) != value})
