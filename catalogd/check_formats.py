@@ -1,4 +1,4 @@
-"""The findings of a check as text, for people, for GitHub, for tools that read JSON or JUnit's XML.
+"""The findings of a check as text, for people, for GitHub and GitLab, for tools that read JSON or JUnit's XML.
 
 Findings quote files that anybody may have written. No control character, and nothing that turns the
 direction of the text, gets from there to the output: a terminal would obey it, and a log would be forged
@@ -7,6 +7,7 @@ with it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from collections.abc import Callable, Sequence
@@ -66,6 +67,23 @@ def github(findings: Sequence[Finding], checked: int) -> str:
     return "\n".join([*out, summary(findings, checked)]) + "\n"
 
 
+def gitlab(findings: Sequence[Finding], checked: int) -> str:
+    """A Code Quality report of GitLab, which becomes notes in the merge request."""
+    # https://docs.gitlab.com/ci/testing/code_quality/#code-quality-report-format; of those with the same fingerprint
+    # GitLab shows one.
+    report = [
+        {
+            "description": f"{finding.pointer}{': ' if finding.pointer else ''}{_words(finding)}",
+            "check_name": "catalogd",
+            "fingerprint": hashlib.sha256(repr(finding).encode()).hexdigest(),
+            "severity": "major" if finding.severity == ERROR else "minor",
+            "location": {"path": finding.path, "lines": {"begin": finding.line}},
+        }
+        for finding in map(_cleaned, findings)
+    ]
+    return json.dumps(report, indent=2) + "\n"
+
+
 def junit(findings: Sequence[Finding], checked: int) -> str:
     """JUnit's XML: a test case for each finding, failed if it is an error, and one for all else."""
     errors = _errors(findings)
@@ -92,6 +110,7 @@ FORMATS: dict[str, Callable[[Sequence[Finding], int], str]] = {
     "text": text,
     "json": as_json,
     "github": github,
+    "gitlab": gitlab,
     "junit": junit,
 }
 

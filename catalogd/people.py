@@ -161,20 +161,19 @@ class People:
         """As Catalog.grant."""
         return self._catalog.grant(caller, namespace, user, role, self._accounts.are_users)
 
-    def codeowners(self) -> str:
-        """A CODEOWNERS file for a forge, for who may see everything: whom a pull request needs for each namespace."""
+    def owners(self) -> list[tuple[str, list[str]]]:
+        """(namespace, its owners) by name, for who may see everything: organizations, and users with repositories."""
         roles = dict(self._catalog.all_roles())
         for namespace in self._accounts.are_users(self._catalog.namespaces_with_repositories()):
             roles.setdefault(namespace, {namespace: Role.OWNER})
-        lines = ["# Made by catalogd namespace codeowners."]
-        for namespace, members in sorted(roles.items()):
-            # A hand may have written what is no name, and would write a line of its own with it.
-            owners = " ".join(
-                f"@{user}" for user, role in members.items() if role is Role.OWNER and not names.fault_in_name(user)
+        # A hand may have written what is no name.
+        return [
+            (
+                namespace,
+                [user for user, role in members.items() if role is Role.OWNER and not names.fault_in_name(user)],
             )
-            if owners:
-                lines += [f"/data/{namespace}/ {owners}", f"/{names.namespace_path(namespace)} {owners}"]
-        return "\n".join(lines) + "\n"
+            for namespace, members in sorted(roles.items())
+        ]
 
 
 def _name(account: Account) -> str:

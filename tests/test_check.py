@@ -179,3 +179,16 @@ def test_the_xml_for_junit_is_well_formed_and_counts_the_failures():
     assert '<b>&" ]]>' in failed.find("failure").get("message")
     assert warned.find("failure") is None
     assert rest.get("name") == "2 files checked: 1 error, 1 warning"
+
+
+def test_the_report_for_gitlab_has_a_note_for_each_finding_at_its_line():
+    warning = Finding("warning", "data/acme/web.json", 2, "", "is so", "Mend it.")
+    error, noted = json.loads(FORMATS["gitlab"]([HOSTILE, warning], 2))
+    assert (error["severity"], error["location"]["lines"]) == ("major", {"begin": 7})
+    assert (noted["severity"], noted["location"]["path"], noted["description"]) == (
+        "minor",
+        "data/acme/web.json",
+        "is so. Mend it.",
+    )
+    assert error["fingerprint"] != noted["fingerprint"]
+    assert FORMATS["gitlab"]([], 2) == "[]\n"

@@ -10,6 +10,7 @@ from catalogd.cli.common import hand, open_catalog, open_people, with_settings
 from catalogd.cli.terminal import Commands, echo
 from catalogd.documents import Role
 from catalogd.documents.organizations import LISTS
+from catalogd.forges import FORGES, codeowners
 from catalogd.store import short
 
 _ROLES = {role.name.lower(): role for role in reversed(Role) if role}
@@ -95,8 +96,11 @@ def namespace_remove(name: str, catalog: str | None, config: Path | None) -> Non
 
 
 @namespace.command("codeowners")
+@click.option(
+    "--forge", type=click.Choice(list(FORGES)), default="github", show_default=True, help="Whose rules it follows."
+)
 @with_settings
-def namespace_codeowners(catalog: str | None, config: Path | None) -> None:
+def namespace_codeowners(forge: str, catalog: str | None, config: Path | None) -> None:
     """Print a CODEOWNERS file for a forge: the owners of each namespace, whose review a change of it needs."""
     with open_people(catalog, config) as (people, _, _):
-        echo(people.codeowners().rstrip("\n"))
+        echo(codeowners(forge, people.owners()).rstrip("\n"))

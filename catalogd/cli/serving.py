@@ -8,10 +8,11 @@ from pathlib import Path
 
 import click
 
+from catalogd import forges
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
-from catalogd.cli.common import hand, load_settings, open_state, with_settings
+from catalogd.cli.common import hand, load_settings, open_people, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import NotACatalog
@@ -19,7 +20,7 @@ from catalogd.names import KINDS, schema_path
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
-from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store
+from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, short
 from catalogd.upkeep import Upkeep
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
@@ -28,10 +29,30 @@ from catalogd.web.metrics import Metrics
 @click.command()
 @click.argument("directory", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--with-sample", is_flag=True, help="Put a few invented repositories in it.")
-def init(directory: Path, with_sample: bool) -> None:
+@click.option(
+    "--ci",
+    type=click.Choice(list(forges.FORGES)),
+    help="Commit the check of pull requests and CODEOWNERS for this forge, also to a catalog that is there.",
+)
+@click.option(
+    "--ci-install", metavar="REQUIREMENT", default=forges.DEFAULT_REQUIREMENT,
+    help="With --ci: what pip installs for the check. Default: this version of catalogd.",
+)  # fmt: skip
+def init(directory: Path, with_sample: bool, ci: str | None, ci_install: str) -> None:
     """Make a new catalog in DIR."""
-    _create(directory, with_sample)
-    echo(f"{directory} is a catalog now; `catalogd serve --catalog {directory}` serves it.")
+    if ci is None or with_sample or not (directory / ".git").exists():
+        _create(directory, with_sample)
+        echo(f"{directory} is a catalog now; `catalogd serve --catalog {directory}` serves it.")
+    if ci is not None:
+        _add_ci(directory, ci, ci_install)
+
+
+def _add_ci(directory: Path, forge: str, requirement: str) -> None:
+    with open_people(str(directory), None) as (people, catalog, _):
+        files = forges.files(forge, people.owners(), requirement)
+        done = catalog.equip(hand(catalog), f"Check pull requests on {forge}", files, forges.MADE_BY)
+    said = f"are there now, in commit {short(done.commit)}" if done.changed else "are there already as they should be"
+    echo(f"{' and '.join(files)} {said}. Nothing else was changed.")
 
 
 @click.command()
