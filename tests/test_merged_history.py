@@ -14,6 +14,7 @@ from catalogd.catalog import Caller, Catalog, ListQuery
 from catalogd.documents import loads
 from catalogd.errors import NotFound
 from catalogd.store import Store
+from tests.plain_git import Clone
 
 ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
 ANYONE = Caller(ANONYMOUS, "another-request")
@@ -35,36 +36,6 @@ def catalog(root) -> Iterator[Catalog]:
     catalog.close()
 
 
-class Clone:
-    """A clone in which somebody works with plain git."""
-
-    def __init__(self, directory: Path, git):
-        self.directory = directory
-        self._git = git
-
-    def git(self, *arguments: str, **environment: str) -> str:
-        return self._git(self.directory, *arguments, env=environment)
-
-    def edit(self, path: str, message: str, **fields: object) -> str:
-        document = loads((self.directory / path).read_bytes()) | fields
-        return self.write(path, json.dumps(document), message)
-
-    def write(self, path: str, text: str, message: str) -> str:
-        (self.directory / path).write_text(text)
-        self.git("add", path)
-        self.git("commit", "-m", message)
-        return self.git("rev-parse", "HEAD").strip()
-
-    def merge(self, commit: str, **files: str) -> str:
-        """Merge another line of history, with the given content of data/acme/<name>.json."""
-        self.git("merge", "-q", "--no-ff", "--no-commit", "-s", "ours", commit)
-        for name, text in files.items():
-            (self.directory / f"data/acme/{name}.json").write_text(text)
-        self.git("add", ".")
-        self.git("commit", "-m", "Merge")
-        return self.git("rev-parse", "HEAD").strip()
-
-
 @pytest.fixture
 def clone(catalog, root, tmp_path, git) -> Clone:
     git(tmp_path, "clone", "-q", str(root), "clone")
@@ -78,8 +49,7 @@ def described(catalog: Catalog, clone: Clone, **fields: object) -> str:
 
 def push(catalog: Catalog, clone: Clone) -> None:
     """Main becomes what the clone has."""
-    clone.git("push", "-q", "origin", "+HEAD:refs/catalogd/pushed")
-    catalog.store.take_in(catalog.store.head(), clone.git("rev-parse", "HEAD").strip())
+    catalog.store.take_in(catalog.store.head(), clone.hand_over())
 
 
 def merged(catalog: Catalog, clone: Clone) -> tuple[str, str, str]:

@@ -2,6 +2,7 @@
 
 from catalogd.catalog.catalog import Catalog
 from catalogd.catalog.counting import Deltas, Name, NotCountable
+from catalogd.catalog.joining import OURS, THEIRS, FieldConflict, Unfit, Unjoinable, Unrelated
 from catalogd.catalog.shapes import (
     ORDERINGS,
     Caller,
@@ -17,6 +18,7 @@ from catalogd.catalog.shapes import (
 from catalogd.catalog.transfer import Imported
 
 __all__ = [
-    "ORDERINGS", "Caller", "Catalog", "Deltas", "Found", "IfMatch", "Imported", "ListQuery", "Name", "NotCountable",
-    "OrganizationFound", "Page", "TagWritten", "TagsFound", "Written",
+    "ORDERINGS", "OURS", "THEIRS", "Caller", "Catalog", "Deltas", "FieldConflict", "Found", "IfMatch", "Imported",
+    "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "TagWritten", "TagsFound", "Unfit", "Unjoinable",
+    "Unrelated", "Written",
 ]  # fmt: skip

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
+from catalogd.catalog.joining import Joining
 from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.organizations import Organizations
@@ -23,7 +24,7 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 
-class Catalog(Repositories, Timeline, Organizations, Counting, Serving, Publishing, Transfer, Examination):
+class Catalog(Repositories, Timeline, Organizations, Counting, Joining, Serving, Publishing, Transfer, Examination):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):

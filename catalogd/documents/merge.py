@@ -17,6 +17,7 @@ from catalogd.documents.positions import escape
 # keep a document that the other side deleted.
 COUNTERS = frozenset({"/download", "/upload", "/repo_starred_count", "/pulled_at", "/pushed_at"})
 UPDATED_AT = "/updated_at"
+CREATED_AT = "/created_at"
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Merged:
 def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
     """`ours` with what changed from `base` to `theirs`; None is a document that does not exist.
 
-    Of `updated_at` the later one is taken, of the counters ours (theirs only where we have none). A
+    Of `updated_at` the later one is taken, of the counters ours (theirs only where we have none), and of two documents
+    that were created apart the earlier `created_at`. A
     deletion wins over a document that is otherwise unchanged, and is a conflict with the pointer "" where
     it is not. The document is not validated: two edits that each fit the schema may not fit it together.
     """
@@ -145,6 +147,8 @@ def _merge_field(pointer: str, base: list, ours: list, theirs: list) -> tuple[li
         return (theirs if ours == [ABSENT] else ours), False
     if pointer == UPDATED_AT:
         return [_later(*ours, *theirs)], False
+    if pointer == CREATED_AT and base == [ABSENT] and all(isinstance(side, str) for side in (*ours, *theirs)):
+        return [min(*ours, *theirs)], False
     if same(ours, theirs) or same(base, theirs):
         return ours, False
     if same(base, ours):

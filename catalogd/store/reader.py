@@ -84,6 +84,13 @@ class Reader:
             return False
         return True
 
+    def merge_base(self, one: str, other: str) -> str | None:
+        """The newest commit that both contain; None if there is none."""
+        try:
+            return self._git.run("merge-base", one, other).decode().split()[0]
+        except GitFailed:
+            return None
+
     def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
         """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
         if old == new:

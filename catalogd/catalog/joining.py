@@ -1,0 +1,203 @@
+"""Use case of two lines of history: main takes in what another repository's has; what both changed is merged."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+
+from catalogd import names
+from catalogd.catalog.base import UseCases
+from catalogd.catalog.shapes import Caller
+from catalogd.check import ERROR, Finding, check
+from catalogd.documents import ABSENT, canonical, merge, strict
+from catalogd.documents.merge import Merged
+from catalogd.errors import Conflict, Fault, Invalid, Malformed
+from catalogd.store import Change, Draft, Edit, Reading, merge_texts, short
+
+OURS, THEIRS = "ours", "theirs"
+
+# What is told of many faults at once.
+_MOST_TOLD = 20
+
+Sides = Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class FieldConflict:
+    """A field that both sides changed, each in its own way. ABSENT where a side does not have it.
+
+    The pointer is "" where it is the whole file: one side has deleted it, or it is no document. `is_public` tells
+    whether anybody may see the document on both sides.
+    """
+
+    path: str
+    pointer: str
+    base: object
+    ours: object
+    theirs: object
+    is_public: bool
+
+
+class Unjoinable(Conflict):
+    """Both sides have changed the same fields; `conflicts` has each."""
+
+    def __init__(self, conflicts: list[FieldConflict]):
+        paths = len({conflict.path for conflict in conflicts})
+        told = [Fault(found.pointer, f"in {found.path} changed on both sides") for found in conflicts[:_MOST_TOLD]]
+        fields, files = _count(len(conflicts), "field"), _count(paths, "file")
+        super().__init__(f"{fields} of {files} changed on both sides, each in its own way.", told)
+        self.conflicts = conflicts
+
+
+class Unfit(Invalid):
+    """What the other side has, or the merge, has files that the catalog would not take; `findings` has each."""
+
+    def __init__(self, findings: list[Finding]):
+        told = [Fault(finding.pointer, f"in {finding.path}: {finding.detail}") for finding in findings[:_MOST_TOLD]]
+        super().__init__(f"{_count(len(findings), 'fault')} in the files that would come in.", told)
+        self.findings = findings
+
+
+class Unrelated(Conflict):
+    """The two histories have no commit in common."""
+
+
+class Joining(UseCases):
+    """How main takes in another line of history."""
+
+    def join(self, caller: Caller, theirs: str, sides: Sides | None = None) -> None:
+        """Let main contain the commit `theirs`, whose objects the catalog has. Nothing happens where it does.
+
+        Where main has nothing that `theirs` has not, main moves there; else a commit merges the two. `sides` tells for
+        paths, or directories of such, whose value fields in conflict get: OURS or THEIRS. Raises Unjoinable, Unfit,
+        Unrelated, and what the store raises; main stays as it is then.
+        """
+        head = self._store.head()
+        if head is not None and self._store.contains(head, theirs):
+            return
+        if head is None or self._store.contains(theirs, head):
+            self._require_fit(head, theirs)
+            self._store.take_in(head, theirs)
+            return
+        trailers = {"Catalog-Action": f"merge {theirs}", "Request-Id": caller.request_id}
+        name, email = caller.account.name or "", caller.account.email or ""
+        self._store.submit(Edit(name, email, self._merger(theirs, sides or {}), trailers, merges=theirs))
+
+    def _require_fit(self, head: str | None, theirs: str) -> None:
+        changes = self._store.diff(head, theirs)
+        there = self._store.snapshot(theirs)
+        files = {change.path: self._store.blob(change.new) for change in changes if change.new}
+        _require_fit(files, lambda path: found[1] if (found := there.read(path)) else None)
+
+    def _merger(self, theirs: str, sides: Sides) -> Callable[[Reading], Draft]:
+        def draft(reading: Reading) -> Draft:
+            base = self._store.merge_base(self._store.head() or "", theirs)
+            if base is None:
+                raise Unrelated("The two have no commit in common: start from a clone of the one that is to stay.")
+            files: dict[str, bytes | None] = {}
+            conflicts: list[FieldConflict] = []
+            for change in self._store.diff(base, theirs):
+                mine = reading.id_of(change.path)
+                if mine == change.old:
+                    files[change.path] = self._store.blob(change.new) if change.new else None
+                elif mine != change.new:
+                    merged = _Both(change, *map(self._content, (change.old, mine, change.new)))
+                    files[change.path] = merged.settled(_side_of(change.path, sides), conflicts)
+            if conflicts:
+                raise Unjoinable(conflicts)
+            new = {path: data for path, data in files.items() if data is not None}
+            _require_fit(new, lambda path: found[1] if (found := reading.read(path)) else None)
+            return Draft(f"Merge {short(theirs)} of the upstream", files)
+
+        return draft
+
+    def _content(self, blob: str | None) -> bytes | None:
+        return None if blob is None else self._store.blob(blob)
+
+
+@dataclass
+class _Both:
+    """A file that both sides have changed; None where a side does not have it."""
+
+    change: Change
+    base: bytes | None
+    ours: bytes | None
+    theirs: bytes | None
+    _found: list[FieldConflict] = field(default_factory=list)
+
+    def settled(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
+        """The merge; what is in conflict as `side` has it. Where there is none, it is added to `conflicts`."""
+        path = self.change.path
+        if names.parse_document_path(path) is None and names.parse_namespace_path(path) is None:
+            return self._settled_as_text(side, conflicts)
+        try:
+            documents = [_parsed(data) for data in (self.base, self.ours, self.theirs)]
+        except Malformed:
+            return self._settled_whole(side, conflicts)
+        merged = merge(*documents)
+        if merged.conflicts and side is None:
+            is_public = all(document is None or document.get("is_public", True) is True for document in documents)
+            is_public = is_public and names.parse_document_path(path) is not None
+            conflicts += [FieldConflict(path, c.pointer, c.base, c.ours, c.theirs, is_public) for c in merged.conflicts]
+            return None
+        return _as_side_has_it(merged, side)
+
+    def _settled_as_text(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
+        if None not in (self.base, self.ours, self.theirs):
+            merged = merge_texts(self.base or b"", self.ours or b"", self.theirs or b"")
+            if merged is not None and not merged[1]:
+                return merged[0]
+        return self._settled_whole(side, conflicts)
+
+    def _settled_whole(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
+        if side is not None:
+            return self.ours if side == OURS else self.theirs
+        shown = (ABSENT if data is None else "(a file)" for data in (self.base, self.ours, self.theirs))
+        conflicts.append(FieldConflict(self.change.path, "", *shown, is_public=False))
+        return None
+
+
+def _as_side_has_it(merged: Merged, side: str | None) -> bytes | None:
+    document = merged.document
+    if merged.conflicts:
+        document = merged.with_fields({c.pointer: c.theirs if side == THEIRS else c.ours for c in merged.conflicts})
+    return None if document is None else canonical.dumps(document)
+
+
+def _parsed(data: bytes | None) -> dict | None:
+    if data is None:
+        return None
+    document = strict.loads(data)
+    if not isinstance(document, dict):
+        raise Malformed("The document must be a JSON object.")
+    return document
+
+
+def _require_fit(files: Mapping[str, bytes], there: Callable[[str], bytes | None]) -> None:
+    """Raises Unfit where a file is none that the catalog takes, by the schemas that will be in force."""
+    findings = list(_faults(files, there))
+    if findings:
+        raise Unfit(findings)
+
+
+def _faults(files: Mapping[str, bytes], there: Callable[[str], bytes | None]) -> Iterator[Finding]:
+    site = {}
+    for kind in names.KINDS:
+        path = names.schema_path(kind)
+        schema = files[path] if path in files else there(path)
+        if schema is not None:
+            site[kind] = schema
+    return (finding for finding in check(sorted(files.items()), site) if finding.severity == ERROR)
+
+
+def _side_of(path: str, sides: Sides) -> str | None:
+    """What was chosen for a path, or for the nearest directory above."""
+    while path:
+        if path in sides:
+            return sides[path]
+        path = path.rpartition("/")[0]
+    return sides.get(".")
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,204 @@
+"""Two lines of history become one: field by field, validated, and never with a silent choice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from catalogd.accounts import SCOPES, Account
+from catalogd.catalog import Caller, Catalog, Unfit, Unjoinable, Unrelated
+from catalogd.documents import ABSENT, dumps, loads
+from catalogd.errors import EditedByHand, NotFound
+from catalogd.store import Store
+from tests.plain_git import Clone
+
+ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
+WEB = "data/acme/web.json"
+
+
+@pytest.fixture
+def root(tmp_path) -> Path:
+    Store.create(tmp_path / "catalog")
+    return tmp_path / "catalog"
+
+
+@pytest.fixture
+def catalog(root) -> Iterator[Catalog]:
+    catalog = Catalog.open(root)
+    catalog.create(ALICE, "acme", {"repo_name": "web", "description": "one", "full_description": "one"})
+    catalog.follow_index()
+    yield catalog
+    catalog.close()
+
+
+@pytest.fixture
+def clone(catalog, root, tmp_path, git) -> Clone:
+    git(tmp_path, "clone", "-q", str(root), "clone")
+    return Clone(tmp_path / "clone", git)
+
+
+def update(catalog: Catalog, **fields: object) -> str:
+    return catalog.update(ALICE, "acme", "web", fields, patch=True).commit
+
+
+def web(catalog: Catalog) -> dict:
+    return catalog.detail(ALICE, "acme", "web").document
+
+
+def test_where_main_has_not_moved_it_moves_to_the_very_commit(catalog, clone):
+    clone.edit(WEB, "In the clone", description="two")
+    commit = clone.hand_over()
+    catalog.join(ALICE, commit)
+    assert catalog.store.head() == commit
+    assert web(catalog)["description"] == "two"
+
+
+def test_what_main_contains_already_changes_nothing(catalog, clone):
+    old = clone.git("rev-parse", "HEAD").strip()
+    commit = update(catalog, description="two")
+    catalog.join(ALICE, old)
+    assert catalog.store.head() == commit
+
+
+def test_other_fields_of_one_document_are_merged(catalog, clone, root):
+    clone.edit(WEB, "In the clone", full_description="two")
+    theirs = clone.hand_over()
+    ours = update(catalog, description="two", labels={"a": "1"})
+    catalog.join(ALICE, theirs)
+    assert (web(catalog)["description"], web(catalog)["full_description"]) == ("two", "two")
+    assert catalog.store.contains(catalog.store.head(), ours)
+    assert catalog.store.contains(catalog.store.head(), theirs)
+    assert loads((root / WEB).read_bytes())["full_description"] == "two"
+    assert catalog.store.fsck() == []
+    assert catalog.store.follow_index()
+    assert catalog.store.status() == []
+
+
+def test_labels_and_tags_are_merged_by_their_names(catalog, clone):
+    clone.edit(WEB, "In the clone", labels={"theirs": "1"}, tags=[{"tag": "theirs", "image_id": "a" * 64}])
+    theirs = clone.hand_over()
+    catalog.put_tag(ALICE, "acme", "web", "ours", {"image_id": "b" * 64})
+    update(catalog, labels={"ours": "1"})
+    catalog.join(ALICE, theirs)
+    assert web(catalog)["labels"] == {"ours": "1", "theirs": "1"}
+    assert [tag["tag"] for tag in catalog.tags(ALICE, "acme", "web").tags] == ["ours", "theirs"]
+
+
+def test_a_repository_made_on_both_sides_is_one_where_they_agree(catalog, clone):
+    made = {**loads((clone.directory / WEB).read_bytes()), "repo_name": "new", "created_at": "2020-01-01T00:00:00.000Z"}
+    clone.write("data/acme/new.json", dumps(made).decode(), "In the clone")
+    theirs = clone.hand_over()
+    catalog.create(ALICE, "acme", {"repo_name": "new", "description": "one", "full_description": "one"})
+    catalog.join(ALICE, theirs)
+    assert catalog.detail(ALICE, "acme", "new").document["created_at"] == "2020-01-01T00:00:00.000Z"
+
+
+def test_a_field_that_both_changed_is_a_conflict_and_main_stays(catalog, clone):
+    clone.edit(WEB, "In the clone", description="theirs")
+    theirs = clone.hand_over()
+    ours = update(catalog, description="ours")
+    with pytest.raises(Unjoinable) as raised:
+        catalog.join(ALICE, theirs)
+    (conflict,) = raised.value.conflicts
+    assert (conflict.path, conflict.pointer) == (WEB, "/description")
+    assert (conflict.base, conflict.ours, conflict.theirs) == ("one", "ours", "theirs")
+    assert conflict.is_public
+    assert catalog.store.head() == ours
+
+
+def test_a_conflict_in_what_is_private_on_one_side_is_not_for_everybody(catalog, clone):
+    clone.edit(WEB, "In the clone", description="theirs", is_public=False)
+    theirs = clone.hand_over()
+    update(catalog, description="ours")
+    with pytest.raises(Unjoinable) as raised:
+        catalog.join(ALICE, theirs)
+    assert not raised.value.conflicts[0].is_public
+
+
+@pytest.mark.parametrize("chosen", [WEB, "data/acme", "data", "."])
+@pytest.mark.parametrize("side", ["ours", "theirs"])
+def test_a_side_can_be_chosen_for_the_fields_in_conflict_only(catalog, clone, side, chosen):
+    clone.edit(WEB, "In the clone", description="theirs", full_description="theirs")
+    theirs = clone.hand_over()
+    update(catalog, description="ours", labels={"ours": "1"})
+    catalog.join(ALICE, theirs, {chosen: side})
+    document = web(catalog)
+    assert (document["description"], document["full_description"], document["labels"]) == (
+        side,
+        "theirs",
+        {"ours": "1"},
+    )
+
+
+def test_a_deletion_against_a_change_is_a_conflict_of_the_whole(catalog, clone):
+    clone.remove(WEB, "Delete it in the clone")
+    theirs = clone.hand_over()
+    update(catalog, description="ours")
+    with pytest.raises(Unjoinable) as raised:
+        catalog.join(ALICE, theirs)
+    assert [(c.pointer, c.theirs) for c in raised.value.conflicts] == [("", ABSENT)]
+    catalog.join(ALICE, theirs, {WEB: "theirs"})
+    with pytest.raises(NotFound):
+        web(catalog)
+    assert catalog.store.contains(catalog.store.head(), theirs)
+
+
+def test_what_does_not_fit_the_schema_stays_out_until_it_is_mended(catalog, clone):
+    clone.edit(WEB, "Break it", description=7)
+    broken, before = clone.hand_over(), catalog.store.head()
+    with pytest.raises(Unfit) as raised:
+        catalog.join(ALICE, broken)
+    assert [(f.path, f.pointer) for f in raised.value.findings] == [(WEB, "/description")]
+    assert catalog.store.head() == before
+    clone.edit(WEB, "Mend it", description="seven")
+    catalog.join(ALICE, clone.hand_over())
+    assert web(catalog)["description"] == "seven"
+
+
+def test_two_sides_that_each_fit_but_not_together_are_refused(catalog, clone):
+    clone.edit(WEB, "A long one", labels={f"theirs-{n}": "x" for n in range(60)})
+    theirs = clone.hand_over()
+    update(catalog, labels={f"ours-{n}": "x" for n in range(60)})
+    with pytest.raises(Unfit):
+        catalog.join(ALICE, theirs)
+
+
+def test_files_beside_the_documents_come_along(catalog, clone, root):
+    clone.write("README.md", "Read me\n", "A readme")
+    theirs = clone.hand_over()
+    update(catalog, description="two")
+    catalog.join(ALICE, theirs)
+    assert (root / "README.md").read_text() == "Read me\n"
+
+
+def test_another_history_is_not_mixed_in(catalog, clone):
+    clone.git("checkout", "-q", "--orphan", "other")
+    clone.git("commit", "-q", "-m", "Another beginning", "--allow-empty")
+    with pytest.raises(Unrelated):
+        catalog.join(ALICE, clone.hand_over())
+
+
+def test_a_file_that_a_hand_is_editing_holds_the_merge_up(catalog, clone, root):
+    clone.edit(WEB, "In the clone", description="two")
+    theirs, before = clone.hand_over(), catalog.store.head()
+    (root / WEB).write_text("by hand")
+    with pytest.raises(EditedByHand):
+        catalog.join(ALICE, theirs)
+    assert catalog.store.head() == before
+
+
+def test_a_merge_survives_being_opened_again(catalog, clone, root):
+    clone.edit(WEB, "In the clone", full_description="two")
+    theirs = clone.hand_over()
+    update(catalog, description="two")
+    catalog.join(ALICE, theirs)
+    head = catalog.store.head()
+    again = Catalog.open(root)
+    try:
+        assert again.store.head() == head
+        assert web(again)["full_description"] == "two"
+        assert {row["commit"] for row in again.history(ALICE, "acme", "web").results} >= {theirs}
+    finally:
+        again.close()
