@@ -54,6 +54,14 @@ class Forbidden(CatalogdError):
     """The caller may read this, but not do that with it."""
 
 
+class ReadOnly(Forbidden):
+    """The catalog here is a replica, which takes no writes. `primary` is the address where they go."""
+
+    def __init__(self, primary: str):
+        super().__init__(f"This is a replica, which only reads; writes go to {primary} instead.")
+        self.primary = primary
+
+
 class NotFound(CatalogdError):
     """It does not exist, or not for this caller."""
 

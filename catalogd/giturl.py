@@ -73,6 +73,18 @@ def origin(url: str) -> str:
     return found[0] + _authority(shown) if found else shown
 
 
+def server_of(url: str) -> str | None:
+    """The address of the catalogd server whose whole catalog is at the URL; None for what is no such."""
+    shown = without_credentials(url)
+    site = shown.removesuffix("/").removesuffix("/catalog.git")
+    return site if shown.startswith(("http://", "https://")) and site == origin(url) else None
+
+
+def primary_of(url: str) -> str:
+    """Where writes go from a replica of the URL: the server's address, else the URL as it may be shown."""
+    return server_of(url) or without_credentials(url)
+
+
 def is_path(url: str) -> bool:
     """Whether it is a path on this machine, as git tells them apart: no scheme, and no colon before a slash."""
     return _SCHEME.match(url) is None and _SCP.match(url) is None

@@ -69,9 +69,13 @@ MANAGE = Right(
 CLONE = Right(
     "clone", "An admin with a token of the scope `read`, or anybody with one of the scope `catalog`.", unconfined=True
 )
+TELL = Right(
+    "tell", "An admin, or a forge whose webhook is signed with `sync_secret`.", _ADMINISTERING, unconfined=True,
+    needs_credentials=False,
+)  # fmt: skip
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
-RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, ADMINISTER)
+RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, TELL, ADMINISTER)
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
 

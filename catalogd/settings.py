@@ -20,6 +20,7 @@ from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from catalogd.errors import BadSettings
+from catalogd.giturl import fault_in_url
 
 ENV_PREFIX = "CATALOGD_"
 
@@ -136,6 +137,23 @@ def _state_url(raw: object) -> str:
     return raw
 
 
+def _git_url(raw: object) -> str:
+    if raw == "":
+        return ""
+    fault = fault_in_url(raw)
+    if fault is not None:
+        raise ValueError(f"empty or a git repository: a URL, USER@HOST:PATH or a path; it must {fault}")
+    return str(raw)
+
+
+def _secret(raw: object) -> str:
+    if raw == "":
+        return ""
+    if not isinstance(raw, str) or not re.fullmatch(r"[!-~][ -~]{14,198}[!-~]", raw):
+        raise ValueError("empty or 16 to 200 characters of ASCII, with no space at either end")
+    return raw
+
+
 def _ip_or_empty(raw: object) -> str:
     if raw == "":
         return ""
@@ -199,6 +217,20 @@ class Settings:
     )
     git_children: int = field(
         **_setting(_whole(1, 64), "2", "how many git clients are answered at once; others wait for their turn")
+    )
+    follow: str = field(
+        **_setting(
+            _git_url,
+            "",
+            "git URL of the primary, e.g. https://USER:TOKEN@HOST/catalog.git: this is a replica then",
+            secret=True,
+        )
+    )
+    follow_interval: float = field(
+        **_setting(_seconds(0.1, 86_400), "1", "how often a replica looks at its primary, in seconds")
+    )
+    sync_secret: str = field(
+        **_setting(_secret, "", "what webhooks to `POST /v1/sync` are signed with; empty refuses them", secret=True)
     )
     trusted_proxy: str = field(
         **_setting(_ip_or_empty, "", "IP address of a proxy whose X-Forwarded-For is believed; empty for none")

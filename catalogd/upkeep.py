@@ -9,6 +9,7 @@ import time
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
+from catalogd.following import Follower
 from catalogd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,18 +23,22 @@ _PUBLICATION_INTERVAL = 0.8
 
 class Upkeep:
     """Threads off the path of every request: one follows main and the disk, one the public repository does, one folds
-    packs, and one activity.
+    packs, and one activity; or, on a replica, one follows the primary.
     """
 
-    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings):
+    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings, follower: Follower | None = None):
         self._catalog = catalog
         self._activity = activity
         self._settings = settings
+        self._follower = follower
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
             threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
-            threading.Thread(target=self._fold_activity, name="activity", daemon=True),
+            # What is counted is folded by a commit, so the primary does that.
+            threading.Thread(target=self._follow, args=(follower,), name="following", daemon=True)
+            if follower
+            else threading.Thread(target=self._fold_activity, name="activity", daemon=True),
             threading.Thread(target=self._publish, name="publication", daemon=True),
         ]
 
@@ -44,6 +49,8 @@ class Upkeep:
     def stop(self) -> None:
         """Returns when all have ended; a fold under way is waited for."""
         self._stopping.set()
+        if self._follower is not None:
+            self._follower.close()
         for thread in self._threads:
             thread.join()
 
@@ -67,6 +74,14 @@ class Upkeep:
                 self._catalog.publish()
             except Exception:  # as above: the public repository would stay where it is
                 log.exception("the public repository could not follow main; it is tried again")
+
+    def _follow(self, follower: Follower) -> None:
+        while not self._stopping.is_set():
+            try:
+                follower.step()
+            except Exception:  # as above: the replica would stay where it is
+                log.exception("the primary could not be followed; it is tried again")
+            follower.wait()
 
     def _fold_activity(self) -> None:
         while not self._stopping.wait(self._settings.activity_interval):

@@ -18,7 +18,10 @@ MOST_LINES = 450
 FLOORS = {
     4: {"__main__", "cli", "server", "http_parser", "upkeep"},
     3: {"web"},
-    2: {"catalog", "accounts", "activity", "people", "rights", "check", "check_formats", "merging", "forges"},
+    2: {
+        *("catalog", "accounts", "activity", "people", "following", "rights"),
+        *("check", "check_formats", "merging", "forges"),
+    },
     1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle"},
     0: {"documents", "names", "giturl", "settings", "errors", "sample"},
 }

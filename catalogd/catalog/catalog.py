@@ -64,6 +64,11 @@ class Catalog(Repositories, Timeline, Organizations, Counting, Joining, Serving,
         """The store beneath, for commands that work on git itself."""
         return self._store
 
+    @property
+    def primary(self) -> str:
+        """Of a replica: where writes go instead; else ""."""
+        return self._store.primary
+
     def notice(self) -> None:
         """What a server does a few times a second: look whether others have moved main."""
         self._mirror.check()
@@ -98,7 +103,7 @@ class Catalog(Repositories, Timeline, Organizations, Counting, Joining, Serving,
             "commit": stats.commit,
             "store": {
                 "head": head,
-                "writable": failure is None,
+                "writable": failure is None and not self.primary,
                 "failure": failure,
                 "packs": self._store.maintenance.packs(),
             },

@@ -16,6 +16,7 @@ from catalogd import settings as settings_module
 from catalogd.accounts import SCOPES, Account, Accounts
 from catalogd.catalog import Caller, Catalog
 from catalogd.errors import NotACatalog
+from catalogd.giturl import primary_of
 from catalogd.people import People
 from catalogd.settings import Settings
 from catalogd.state import State
@@ -54,6 +55,8 @@ def open_catalog(catalog: str | None, config: Path | None) -> Iterator[Catalog]:
     settings = load_settings({"catalog": catalog}, config)
     logging.basicConfig(level=logging.WARNING, format="catalogd: %(message)s", stream=sys.stderr)
     opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout)
+    if settings.follow:
+        opened.store.take_no_writes(primary_of(settings.follow))
     try:
         yield opened
     finally:

@@ -16,11 +16,13 @@ from catalogd.cli.common import hand, load_settings, open_people, open_state, wi
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import NotACatalog
+from catalogd.following import Follower
+from catalogd.giturl import primary_of
 from catalogd.names import KINDS, schema_path
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
-from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, short
+from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, short
 from catalogd.upkeep import Upkeep
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
@@ -59,27 +61,34 @@ def _add_ci(directory: Path, forge: str, requirement: str) -> None:
 @click.option("--listen", metavar="HOST:PORT", help="Where to serve (CATALOGD_LISTEN, default 127.0.0.1:8080).")
 @click.option("--threads", type=int, help="Threads that answer requests (CATALOGD_THREADS, default 16).")
 @click.option("--public-url", metavar="URL", help="Base of the links in responses (CATALOGD_PUBLIC_URL).")
+@click.option("--follow", metavar="URL", help="Be a replica of the catalog at this git URL (CATALOGD_FOLLOW).")
 @click.option("--log-level", help="debug, info, warning or error (CATALOGD_LOG_LEVEL, default info).")
 @with_settings
 def serve(
     listen: str | None,
     threads: int | None,
     public_url: str | None,
+    follow: str | None,
     log_level: str | None,
     catalog: str | None,
     config: Path | None,
 ) -> None:
-    """Serve the catalog; make it, and an admin with a token, if there is none."""
+    """Serve the catalog; make it, and an admin with a token, if there is none.
+
+    With --follow it is a replica: it begins as a clone, follows, and takes no writes.
+    """
     flags = {
-        "catalog": catalog, "listen": listen, "threads": threads, "public_url": public_url, "log_level": log_level,
+        "catalog": catalog, "listen": listen, "threads": threads, "public_url": public_url, "follow": follow,
+        "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(flags, config)
     _log_to_stderr(settings.log_level)
     if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
-        _create(settings.catalog, with_sample=False)
+        _begin(settings)
     opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout, git_children=settings.git_children)
     try:
         opened.store.hold_server_lock()
+        opened.store.be_replica_of(primary_of(settings.follow) if settings.follow else "")
         with open_state(settings) as state:
             accounts = Accounts(state, email_domain=settings.email_domain)
             _serve(opened, accounts, Activity(opened, state), settings)
@@ -88,8 +97,12 @@ def serve(
 
 
 def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
-    server = Server(make_app(catalog, accounts, activity, settings, Metrics(catalog.health)), settings)
-    upkeep = Upkeep(catalog, activity, settings)
+    follower = None
+    if settings.follow:
+        follower = Follower(catalog, catalog.store.remote(settings.follow), settings.follow_interval)
+    metrics = Metrics(follower.health if follower else catalog.health)
+    server = Server(make_app(catalog, accounts, activity, settings, metrics, follower), settings)
+    upkeep = Upkeep(catalog, activity, settings, follower)
     upkeep.start()
     try:
         _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
@@ -100,9 +113,12 @@ def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: S
 
 def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
     echo(f"Serving the catalog {settings.catalog} at {url} (documentation: {url}/docs)")
+    if settings.follow:
+        echo(f"It is a replica of {primary_of(settings.follow)}.")
     if admin is not None:
         name, token = admin
         echo(f"The user {name} was made. Its token, shown only now: {token}")
+    if admin is not None and not settings.follow:
         echo("Try it:")
         echo(
             f"  curl -H 'Authorization: Token {token}' -H 'Content-Type: application/json' \\\n"
@@ -110,6 +126,15 @@ def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
             f"    {url}/v1/repositories/{name}/"
         )
     sys.stdout.flush()
+
+
+def _begin(settings: Settings) -> None:
+    if not settings.follow:
+        _create(settings.catalog, with_sample=False)
+        return
+    echo(f"Cloning {primary_of(settings.follow)} into {settings.catalog}")
+    sys.stdout.flush()
+    begin_as_clone(settings.catalog.absolute(), settings.follow)
 
 
 def _create(directory: Path, with_sample: bool) -> None:

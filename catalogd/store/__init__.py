@@ -1,11 +1,13 @@
 """The git-backed store: the only package that knows git and GitPython."""
 
 from catalogd.store.attributes import ATTRIBUTES, ATTRIBUTES_CONTENT
+from catalogd.store.cloning import begin_as_clone
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
 from catalogd.store.git import GitFailed
 from catalogd.store.history import Change, Commit, rfc3339
 from catalogd.store.objects import blob_id, short
 from catalogd.store.refs import Moved
+from catalogd.store.remote import Remote, RemoteFailed
 from catalogd.store.review import Checkout, all_files, schemas_beside
 from catalogd.store.serving import ClientGone, IsWanted, UploadPack
 from catalogd.store.snapshot import Snapshot
@@ -14,6 +16,6 @@ from catalogd.store.textmerge import merge_texts
 
 __all__ = [
     "ATTRIBUTES", "ATTRIBUTES_CONTENT", "Change", "Checkout", "ClientGone", "Commit", "Draft", "Edit", "GitFailed",
-    "IsWanted", "Moved", "Outcome", "Reading", "Snapshot", "Store", "UploadPack", "all_files", "blob_id", "merge_texts",
-    "rfc3339", "schemas_beside", "short",
+    "IsWanted", "Moved", "Outcome", "Reading", "Remote", "RemoteFailed", "Snapshot", "Store", "UploadPack", "all_files",
+    "begin_as_clone", "blob_id", "merge_texts", "rfc3339", "schemas_beside", "short",
 ]  # fmt: skip

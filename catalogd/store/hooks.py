@@ -58,6 +58,13 @@ zero=0000000000000000000000000000000000000000
 tab=$(printf '\t')
 common=$(git rev-parse --git-common-dir)
 
+refuse_on_replica() {
+    [ -s "$common/catalogd/primary" ] || return 0
+    echo "catalogd: this is a replica of $(cat "$common/catalogd/primary"), where commits belong." >&2
+    echo "catalogd: catalogd serve without the setting follow makes it a catalog of its own." >&2
+    exit 1
+}
+
 # What the commit takes back to before a write of catalogd since $1: path, tab, blob of main.
 taken_back() {
     [ -n "$1" ] && [ "$1" != "$old" ] && git cat-file -e "$1" 2>/dev/null || return 0
@@ -109,6 +116,7 @@ while read -r given new ref; do
         echo "catalogd: main is the catalog; it cannot be deleted." >&2
         exit 1
     fi
+    refuse_on_replica
     if ! may_become "$old" "$new"; then
         is_on_main && git merge-base --is-ancestor "$new" "$old" && give_back
         exit 1

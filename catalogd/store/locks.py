@@ -197,7 +197,7 @@ def _remove(lock_file: Path, inode: int) -> bool:
 def is_leftover(file: Path) -> bool:
     """Whether a scratch file, "<process id>-...", belongs to a process that is dead."""
     owner = file.name.partition("-")[0]
-    if not owner.isdigit() or not _is_alive(int(owner)):
+    if not owner.isdigit() or not is_process_alive(int(owner)):
         return True
     # Process ids come again: in a container a server has the same one at every start.
     started = _started(int(owner))
@@ -217,7 +217,8 @@ def _started(pid: int) -> float | None:
     return time.time() - age
 
 
-def _is_alive(pid: int) -> bool:
+def is_process_alive(pid: int) -> bool:
+    """Whether there is a process of that id."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -91,6 +91,10 @@ class Reader:
         except GitFailed:
             return None
 
+    def count(self, after: str | None, until: str) -> int:
+        """How many commits one has that the other has not."""
+        return int(self._git.run("rev-list", "--count", f"{after}..{until}" if after else until, "--"))
+
     def unified_diff(self, path: str, old: str | None, new: str | None) -> str:
         """The unified diff of two blobs of one path; None is no file. "" where they are the same."""
         if old == new:

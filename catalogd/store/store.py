@@ -5,6 +5,7 @@
   .git/catalogd/server.lock     held by the server for as long as it runs (flock)
   .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
   .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
+  .git/catalogd/primary         of a replica: where writes go instead
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
   .git/catalogd/public.git, public.of, public.lock   what everybody may see of it (publication.py)
   .git/catalogd/scratch/        files on their way into place, "<process id>-..."
@@ -21,12 +22,13 @@ from collections.abc import Callable, Iterable
 from contextlib import AbstractContextManager
 from pathlib import Path
 
-from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog
+from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog, ReadOnly
 from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
 from catalogd.store.attributes import merge_driver
 from catalogd.store.committer import AfterCommit, Committer
-from catalogd.store.edits import Edit, Outcome
+from catalogd.store.edits import Edit, Outcome, Reading
+from catalogd.store.files import read_or_none, replace_durably
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.history import Change
 from catalogd.store.index import Followed, Index
@@ -38,6 +40,7 @@ from catalogd.store.publication import Publication
 from catalogd.store.reader import Reader
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch, Moved, Unsure
+from catalogd.store.remote import Remote
 from catalogd.store.serving import Children, UploadPack
 from catalogd.store.snapshot import ObjectCache
 from catalogd.store.worktree import WorkTree
@@ -82,6 +85,8 @@ class Store(Reader):
         self._git = Git(self.root)
         self.private = self._git.git_dir / "catalogd"
         self._scratch = self.private / "scratch"
+        self._primary = self.private / "primary"
+        self._told_primary = ""
         self._require_catalog()
         self._scratch.mkdir(parents=True, exist_ok=True)
         self.lock = CatalogLock(self.private / "lock", lock_timeout)
@@ -156,6 +161,29 @@ class Store(Reader):
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._server_lock = descriptor
 
+    @property
+    def primary(self) -> str:
+        """The address of the primary whose replica this is, as the last server was started; else ""."""
+        return self._told_primary or (read_or_none(self._primary) or b"").decode("utf-8", "replace").strip()
+
+    def take_no_writes(self, primary: str) -> None:
+        """Refuse the writes of this process; they go to the primary."""
+        self._told_primary = primary
+
+    def be_replica_of(self, primary: str) -> None:
+        """Take no writes from now on, by whatever process, but for what is taken in; "" ends that.
+
+        For the server, which holds its lock. `primary` is told to everybody who tries to write.
+        """
+        if primary:
+            replace_durably(self._primary, primary.encode() + b"\n")
+        else:
+            self._primary.unlink(missing_ok=True)
+
+    def remote(self, url: str) -> Remote:
+        """Another repository, to fetch from and to push to."""
+        return Remote(self._git, url)
+
     def _is_served(self) -> bool:
         """Whether a server runs, which has recovered the catalog when it began."""
         try:
@@ -175,8 +203,13 @@ class Store(Reader):
     def submit(self, edit: Edit) -> Outcome:
         """Commit an edit: durable, in the working tree and with all followers when this returns.
 
-        Raises what its draft raises, and EditedByHand, NoSpace, StoreFailed, Unavailable.
+        Raises what its draft raises, and EditedByHand, NoSpace, ReadOnly, StoreFailed, Unavailable.
         """
+        primary = self.primary
+        if primary:
+            if edit.draft(Reading(self.snapshot())) is not None:
+                raise ReadOnly(primary)
+            return Outcome(self.head() or "", changed=False)
         return self._committer.submit(edit)
 
     def take_in(self, old: str | None, new: str, bring: Callable[[], None] = lambda: None) -> None:

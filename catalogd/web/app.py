@@ -14,6 +14,7 @@ from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import Malformed
+from catalogd.following import Follower
 from catalogd.people import People
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
@@ -31,6 +32,7 @@ from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
 from catalogd.web.routes import OPERATIONS
 from catalogd.web.stars import Stars
+from catalogd.web.sync import Sync
 from catalogd.web.tags import Tags
 from catalogd.web.users import Users
 
@@ -40,17 +42,23 @@ _PUBLIC = (("cache-control", f"public, max-age={_DAY}"), ("vary", "Accept-Encodi
 
 
 def make_app(
-    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings, metrics: Metrics
+    catalog: Catalog,
+    accounts: Accounts,
+    activity: Activity,
+    settings: Settings,
+    metrics: Metrics,
+    follower: Follower | None = None,
 ) -> falcon.App:
-    """The WSGI application of one catalog."""
+    """The WSGI application of one catalog; of a replica with what follows its primary."""
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
     errors.install(app)
-    handlers = _handlers(catalog, accounts, activity, settings, metrics)
+    handlers = _handlers(catalog, accounts, activity, settings, metrics, follower)
     authenticator = Authenticator(accounts)
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
-        app.add_route(path, Endpoint(operations, handlers, authenticator, metrics, settings.public_url))
+        endpoint = Endpoint(operations, handlers, authenticator, metrics, settings.public_url, catalog.primary)
+        app.add_route(path, endpoint)
     app.add_sink(refuse, r"/(?:catalog|public)\.git/")
     return app
 
@@ -61,7 +69,12 @@ def description(public_url: str = "") -> openapi.Description:
 
 
 def _handlers(
-    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings, metrics: Metrics
+    catalog: Catalog,
+    accounts: Accounts,
+    activity: Activity,
+    settings: Settings,
+    metrics: Metrics,
+    follower: Follower | None,
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
     described = description(settings.public_url)
@@ -76,7 +89,8 @@ def _handlers(
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
         "git": GitService(catalog),
-        "operations": Operations(catalog, metrics),
+        "operations": Operations(follower.health if follower else catalog.health, metrics),
+        "sync": Sync(follower, settings.sync_secret, settings.max_body),
     }
     fixed = {
         "operations.openapi": Fixed(json.dumps(described).encode(), falcon.MEDIA_JSON),

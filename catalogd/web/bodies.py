@@ -72,6 +72,11 @@ def read_members(
     return body
 
 
+def read_raw(req: falcon.Request, max_body: int) -> bytes:
+    """The body as it was sent, of whatever type. Raises TooLarge."""
+    return _read(req, max_body)
+
+
 def check_no_body(req: falcon.Request, max_body: int) -> None:
     """For a call that takes nothing: an empty body, or the empty object that some clients cannot leave
     out.

@@ -14,11 +14,13 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from urllib.parse import quote
 
 import falcon
 
 from catalogd import errors
 from catalogd.errors import CatalogdError, Fault
+from catalogd.giturl import server_of
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +66,7 @@ KINDS: tuple[Kind, ...] = (
         {"WWW-Authenticate": f'Token {_REALM}, Bearer {_REALM}, Basic {_REALM}, charset="UTF-8"'},
     ),
     Kind(403, "forbidden", "Not allowed", (errors.Forbidden,)),
+    Kind(403, "replica", "A replica takes no writes", (errors.ReadOnly,)),
     Kind(404, "not-found", "Not found", (errors.NotFound,)),
     Kind(405, "method-not-allowed", "Method not allowed"),
     Kind(406, "not-acceptable", "Not acceptable"),
@@ -170,6 +173,9 @@ def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Catalogd
     resp.set_headers(kind.headers)
     if isinstance(error, UnsupportedMedia):
         resp.set_headers(error.accept)
+    if isinstance(error, errors.ReadOnly) and server_of(f"{error.primary}/catalog.git") == error.primary:
+        query = f"?{req.query_string}" if req.query_string else ""
+        resp.set_header("Link", f'<{error.primary}{quote(req.path)}{query}>; rel="edit"')
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         resp.set_header("Retry-After", str(max(1, int(retry_after))))

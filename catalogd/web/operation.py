@@ -10,7 +10,7 @@ from typing import Any
 
 import falcon
 
-from catalogd.errors import Malformed
+from catalogd.errors import Malformed, ReadOnly
 from catalogd.rights import Right
 from catalogd.web import parameters
 from catalogd.web.authentication import Authenticator
@@ -46,7 +46,8 @@ class Reply:
 @dataclass(frozen=True)
 class Operation:
     """One call. `right` is what the caller needs, which the use case sees to; `handler` is "resource.method";
-    `errors` are the statuses of the problems that it may reply with.
+    `errors` are the statuses of the problems that it may reply with. A replica takes of those that are `writes` only
+    the ones `for_replicas`, which change no document.
     """
 
     method: str
@@ -63,6 +64,7 @@ class Operation:
     headers: tuple[str, ...] = ()
     body: Body | None = None
     writes: bool = False
+    for_replicas: bool = False
 
 
 Handler = Callable[..., Any]
@@ -78,10 +80,12 @@ class Endpoint:
         authenticator: Authenticator,
         metrics: Metrics,
         public_url: str,
+        primary: str,
     ):
+        """`primary` is the address of the one whose replica this server is; "" if it is none."""
         methods = []
         for operation in operations:
-            responder = _responder(operation, handlers[operation.handler], authenticator, metrics, public_url)
+            responder = _responder(operation, handlers[operation.handler], authenticator, metrics, public_url, primary)
             methods.append(operation.method)
             setattr(self, f"on_{operation.method.lower()}", responder)
             if operation.method == "GET":
@@ -96,13 +100,19 @@ class Endpoint:
 
 
 def _responder(
-    operation: Operation, handler: Handler, authenticator: Authenticator, metrics: Metrics, public_url: str
+    operation: Operation,
+    handler: Handler,
+    authenticator: Authenticator,
+    metrics: Metrics,
+    public_url: str,
+    primary: str,
 ) -> Handler:
     known = {parameter.name: parameter for parameter in operation.parameters}
     # What a query without parameters comes to; a required one is found missing by the full reader.
     defaults = {parameter.name: parameter.default for parameter in operation.parameters}
     always_read = any(parameter.required for parameter in operation.parameters)
     takes_if_match = "If-Match" in operation.headers
+    refuses = primary != "" and operation.writes and not operation.for_replicas
     takes_credentials, writes, operation_id = operation.right.takes_credentials, operation.writes, operation.id
 
     def respond(req: Request, resp: falcon.Response, **names: str) -> None:
@@ -115,6 +125,8 @@ def _responder(
             req.parameters = parameters.read(req.query, known)
         else:
             req.parameters = defaults
+        if refuses:
+            raise ReadOnly(primary)
         if not writes:
             handler(req, resp, **names)
             return

@@ -12,9 +12,11 @@ import pytest
 from console_blocks import PROJECT, Reader, commands, difference
 
 from catalogd import server
-from catalogd.catalog import Catalog, repositories
+from catalogd.activity import FOLDER
+from catalogd.catalog import Caller, Catalog, repositories
 from catalogd.cli import transfer
 from catalogd.documents import builtin_schema, positions, schema
+from catalogd.following import Follower
 from catalogd.names import MAX_NAME
 from catalogd.store import Store
 from catalogd.web.metrics import Metrics
@@ -93,7 +95,10 @@ def test_the_metrics_are_those_of_the_server(tmp_path):
     Store.create(tmp_path / "catalog")
     catalog = Catalog.open(tmp_path / "catalog")
     try:
-        metrics = Metrics(catalog.health)
+        catalog.begin(Caller(FOLDER, "test"), {"README.md": b"It is followed.\n"})
+        follower = Follower(catalog, catalog.store.remote(str(tmp_path / "catalog")), 1.0)
+        assert follower.step()
+        metrics = Metrics(follower.health)
         metrics.observe("/healthz", "GET", 200, 0.1)
         metrics.wrote("createRepository", True)
         rendered = metrics.render().decode()

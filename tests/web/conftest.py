@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from web_site import MAX_BODY, Site, Wire
+from web_site import MAX_BODY, SYNC_SECRET, Site, Wire
 
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
+from catalogd.following import Follower
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
 from catalogd.state import State
@@ -27,7 +28,9 @@ from catalogd.web.metrics import Metrics
 
 @pytest.fixture(scope="session")
 def settings() -> Settings:
-    return dataclasses.replace(Settings(), listen=Address("127.0.0.1", 0), max_body=MAX_BODY, threads=4)
+    return dataclasses.replace(
+        Settings(), listen=Address("127.0.0.1", 0), max_body=MAX_BODY, threads=4, sync_secret=SYNC_SECRET
+    )
 
 
 @pytest.fixture(scope="session")
@@ -75,7 +78,9 @@ def _site(root: Path, state: State, accounts: Accounts, token: str, settings: Se
     Store.create(root)
     catalog = Catalog.open(root)
     activity = Activity(catalog, state)
-    app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health))
+    # It is told to look, and nobody lets it: the catalogs of these tests stay as they are.
+    follower = Follower(catalog, catalog.store.remote(str(root.parent / "primary.git")), 1.0)
+    app = make_app(catalog, accounts, activity, settings, Metrics(follower.health), follower)
     yield Site(app, catalog, accounts, activity, token)
     catalog.close()
 

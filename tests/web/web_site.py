@@ -17,6 +17,7 @@ from catalogd.catalog import Catalog
 from catalogd.server import Server
 
 MAX_BODY = 1024 * 1024
+SYNC_SECRET = "It's a Secret to Everybody"
 IMAGE = "a4002247cb22e78c8d9ffeccdf7ea23d7763f53493d4d763cb4dbe58bf3566b5"
 OTHER_IMAGE = "e72ac664f4f0c6a061ac4ef332557a70d69b0c62fb6add35f1c181ff7fff2287"
 

@@ -79,6 +79,7 @@ OPERATIONS: tuple[Operation, ...] = (
         (400, 401, 403, 413, 415, 422, 429, 503, 507),
         body=Body("Login", {"user": {"username": "alice", "password": "correct horse battery"}}, (JSON, FORM)),
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "GET",
@@ -107,6 +108,7 @@ OPERATIONS: tuple[Operation, ...] = (
             "PasswordChange", {"change": {"current_password": "tr0ub4dor&3", "password": "correct horse battery"}}
         ),
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "GET",
@@ -138,6 +140,7 @@ OPERATIONS: tuple[Operation, ...] = (
             {"robot": {"name": "ci", "scopes": ["write"], "namespace": "acme", "expires_at": "2030-01-01T00:00:00Z"}},
         ),
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "DELETE",
@@ -151,6 +154,7 @@ OPERATIONS: tuple[Operation, ...] = (
         (Reply(204, "It is revoked.", {}),),
         BODILESS,
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "GET",
@@ -179,6 +183,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ACCOUNTS_WRITE,
         body=Body("NewUser", {"user": {"name": "alice", "email": "alice@example.org"}}),
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "GET",
@@ -206,6 +211,7 @@ OPERATIONS: tuple[Operation, ...] = (
         ACCOUNTS_WRITE,
         body=Body("UserUpdate", {"leave": {"is_active": False}}),
         writes=True,
+        for_replicas=True,
     ),
     Operation(
         "DELETE",
@@ -220,5 +226,6 @@ OPERATIONS: tuple[Operation, ...] = (
         (Reply(204, "It is gone.", {}),),
         BODILESS,
         writes=True,
+        for_replicas=True,
     ),
 )

@@ -66,6 +66,22 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(SINCE,),
     ),
     Operation(
+        "POST",
+        "/v1/sync",
+        "syncCatalog",
+        rights.TELL,
+        "sync.tell",
+        SERVER,
+        "Look at the primary at once",
+        "For a replica, which looks by itself too, but less often; many calls at once make one look. Takes "
+        "the webhooks of forges: `X-Hub-Signature-256` of GitHub, `X-Gitea-Signature`, `X-Gitlab-Token`. What the body "
+        "says does not matter. A server that follows nothing answers 409.",
+        (json_reply(202, "It looks.", "Sync", ()),),
+        (400, 401, 403, 409, 413),
+        writes=True,
+        for_replicas=True,
+    ),
+    Operation(
         "GET",
         "/healthz",
         "getHealth",

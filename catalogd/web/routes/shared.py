@@ -19,7 +19,7 @@ SECTIONS = {
     GIT: "The catalog as a git repository, for git itself.",
     ACCOUNT: "The account of the caller: password and tokens.",
     USERS: "All accounts, for admins.",
-    SERVER: "For operators and tools. None of these needs credentials.",
+    SERVER: "For operators and tools. All but one need no credentials.",
 }
 
 READ = (400, 401, 404)

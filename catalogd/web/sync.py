@@ -1,0 +1,60 @@
+"""`POST /v1/sync`: a server that follows another is told to look at once, by an admin or by a forge's webhook."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+
+import falcon
+
+from catalogd import rights
+from catalogd.errors import Conflict, Unauthenticated
+from catalogd.following import Follower
+from catalogd.web.bodies import read_raw
+from catalogd.web.replies import send
+from catalogd.web.requests import Request
+
+# What forges send with a webhook: the HMAC-SHA256 of the body in hexadecimal, after a prefix, or the secret itself.
+_SIGNED = {"HTTP_X_HUB_SIGNATURE_256": "sha256=", "HTTP_X_GITEA_SIGNATURE": ""}
+_TOKEN = "HTTP_X_GITLAB_TOKEN"
+
+
+class Sync:
+    """Tells the one that follows. A webhook that is sent again does no harm: it is only a look."""
+
+    def __init__(self, follower: Follower | None, secret: str, max_body: int):
+        self._follower = follower
+        self._secret = secret.encode()
+        self._max_body = max_body
+
+    def tell(self, req: Request, resp: falcon.Response) -> bool:
+        """Returns that nothing was changed: what is found is told by /healthz."""
+        if req.account.is_anonymous and _is_webhook(req):
+            self._require_signed(req)
+        else:
+            rights.require_admin(req.account)
+        if self._follower is None:
+            raise Conflict("This server follows no other; the setting follow makes it a replica.")
+        self._follower.wake()
+        send(resp, {"status": "looking"}, None, status=202)
+        return False
+
+    def _require_signed(self, req: Request) -> None:
+        """Raises Unauthenticated, TooLarge."""
+        if not self._secret:
+            raise Unauthenticated("Webhooks are refused: this server has no sync_secret to check them by.")
+        if not is_signed(req.env, self._secret, read_raw(req, self._max_body)):
+            raise Unauthenticated("The webhook is not signed with the sync_secret of this server.")
+
+
+def is_signed(env: dict, secret: bytes, body: bytes) -> bool:
+    """Whether one of the headers of a webhook, in WSGI's form, proves that its sender knows the secret."""
+    digest = hmac.new(secret, body, hashlib.sha256).hexdigest()
+    expected = {name: (prefix + digest).encode() for name, prefix in _SIGNED.items()} | {_TOKEN: secret}
+    # All of them, and each in constant time.
+    fits = [hmac.compare_digest(env.get(name, "").encode("latin-1"), value) for name, value in expected.items()]
+    return any(fits)
+
+
+def _is_webhook(req: Request) -> bool:
+    return any(name in req.env for name in (*_SIGNED, _TOKEN))
