@@ -8,6 +8,7 @@ are used in turn, as to create and to delete a file is among the dearest steps o
 from __future__ import annotations
 
 import fcntl
+import itertools
 import logging
 import os
 import random
@@ -30,11 +31,15 @@ STALE_AFTER_UNSEEN = 600.0
 # Scratch files of one lock. One is written to again after so many commits; whoever has opened the file before and reads
 # it only then finds the newer content.
 _IN_TURN = 8
+_LOCKS = itertools.count()
 
-# git commands that never lock the index or a branch: catalogd itself keeps some of them running.
+# git commands that never lock the index or main: catalogd itself keeps some of them running.
 _LOCKLESS = frozenset(
-    {b"cat-file", b"log", b"diff-tree", b"rev-list", b"repack", b"pack-objects", b"commit-graph", b"upload-pack"}
-)
+    {
+        b"cat-file", b"log", b"diff-tree", b"rev-list", b"repack", b"pack-objects", b"commit-graph", b"upload-pack",
+        b"fetch", b"push", b"send-pack", b"index-pack", b"remote-http", b"remote-https",
+    }
+)  # fmt: skip
 
 
 class CatalogLock:
@@ -100,7 +105,9 @@ class GitLock:
         self._target = str(target)
         self.path = target.with_name(target.name + ".lock")
         self._lock = str(self.path)
-        self._own = [f"{scratch}/{os.getpid()}-lock-{target.name}-{number}" for number in range(_IN_TURN)]
+        # Nobody else's, not even where another repository's main has its scratch files beside these.
+        name = f"{scratch}/{os.getpid()}-lock-{target.name}-{next(_LOCKS)}"
+        self._own = [f"{name}-{number}" for number in range(_IN_TURN)]
         self._turn = 0
 
     def close(self) -> None:
