@@ -229,6 +229,17 @@ class Settings:
     follow_interval: float = field(
         **_setting(_seconds(0.1, 86_400), "1", "how often a replica looks at its primary, in seconds")
     )
+    upstream: str = field(
+        **_setting(
+            _git_url,
+            "",
+            "git URL of the repository that the catalog is kept together with: on a forge, say, or a bare directory",
+            secret=True,
+        )
+    )
+    upstream_interval: float = field(
+        **_setting(_seconds(0.1, 86_400), "10", "how often the upstream is looked at, in seconds")
+    )
     sync_secret: str = field(
         **_setting(_secret, "", "what webhooks to `POST /v1/sync` are signed with; empty refuses them", secret=True)
     )

@@ -9,7 +9,7 @@ import time
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
-from catalogd.following import Follower
+from catalogd.lookout import Lookout
 from catalogd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -23,24 +23,25 @@ _PUBLICATION_INTERVAL = 0.8
 
 class Upkeep:
     """Threads off the path of every request: one follows main and the disk, one the public repository does, one folds
-    packs, and one activity; or, on a replica, one follows the primary.
+    packs, one activity; and one keeps up with a primary or an upstream, if there is one.
     """
 
-    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings, follower: Follower | None = None):
+    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings, lookout: Lookout | None = None):
         self._catalog = catalog
         self._activity = activity
         self._settings = settings
-        self._follower = follower
+        self._lookout = lookout
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
             threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
-            # What is counted is folded by a commit, so the primary does that.
-            threading.Thread(target=self._follow, args=(follower,), name="following", daemon=True)
-            if follower
-            else threading.Thread(target=self._fold_activity, name="activity", daemon=True),
             threading.Thread(target=self._publish, name="publication", daemon=True),
         ]
+        # What is counted is folded by a commit, so of a replica the primary does that.
+        if not catalog.primary:
+            self._threads.append(threading.Thread(target=self._fold_activity, name="activity", daemon=True))
+        if lookout is not None:
+            self._threads.append(threading.Thread(target=self._look, args=(lookout,), name="lookout", daemon=True))
 
     def start(self) -> None:
         for thread in self._threads:
@@ -49,8 +50,8 @@ class Upkeep:
     def stop(self) -> None:
         """Returns when all have ended; a fold under way is waited for."""
         self._stopping.set()
-        if self._follower is not None:
-            self._follower.close()
+        if self._lookout is not None:
+            self._lookout.close()
         for thread in self._threads:
             thread.join()
 
@@ -75,13 +76,13 @@ class Upkeep:
             except Exception:  # as above: the public repository would stay where it is
                 log.exception("the public repository could not follow main; it is tried again")
 
-    def _follow(self, follower: Follower) -> None:
+    def _look(self, lookout: Lookout) -> None:
         while not self._stopping.is_set():
             try:
-                follower.step()
-            except Exception:  # as above: the replica would stay where it is
-                log.exception("the primary could not be followed; it is tried again")
-            follower.wait()
+                lookout.step()
+            except Exception:  # as above: the catalog would stay where it is
+                log.exception("the primary or upstream could not be looked at; it is tried again")
+            lookout.wait()
 
     def _fold_activity(self) -> None:
         while not self._stopping.wait(self._settings.activity_interval):

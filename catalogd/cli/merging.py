@@ -45,7 +45,7 @@ def _why(path: str, merged: MergedFile) -> str:
         count = len(merged.conflicts)
         said = f"{where}: {count} field{'' if count == 1 else 's'} changed on both sides, each in its own way:"
         more = [f"  and {count - _MOST_CONFLICTS:,} more"] if count > _MOST_CONFLICTS else []
-        return "\n".join([said, *map(_conflict, merged.conflicts[:_MOST_CONFLICTS]), *more])
+        return "\n".join([said, *map(conflict_in_words, merged.conflicts[:_MOST_CONFLICTS]), *more])
     if merged.findings:
         said = f"{where}: the changes of both sides do not fit together; mend the file and git add it:"
         return f"{said}\n{text(merged.findings, 1)}".rstrip("\n")
@@ -54,7 +54,8 @@ def _why(path: str, merged: MergedFile) -> str:
     return f"{where}: one of the sides is no JSON object, so it was merged by line; mend the marked lines."
 
 
-def _conflict(conflict: Conflict) -> str:
+def conflict_in_words(conflict: Conflict) -> str:
+    """The field, and what each side has there."""
     sides = (f"{name} {_shown(getattr(conflict, name))}" for name in ("base", "ours", "theirs"))
     return f"  {safe(conflict.pointer) or 'the document'}: {', '.join(sides)}"
 

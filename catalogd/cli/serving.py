@@ -15,15 +15,17 @@ from catalogd.catalog import Catalog
 from catalogd.cli.common import hand, load_settings, open_people, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
-from catalogd.errors import NotACatalog
+from catalogd.errors import BadSettings, NotACatalog
 from catalogd.following import Follower
-from catalogd.giturl import primary_of
+from catalogd.giturl import primary_of, without_credentials
+from catalogd.lookout import Lookout
 from catalogd.names import KINDS, schema_path
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
-from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, short
+from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, has_main, short
 from catalogd.upkeep import Upkeep
+from catalogd.upstream import Upstream
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
 
@@ -62,6 +64,7 @@ def _add_ci(directory: Path, forge: str, requirement: str) -> None:
 @click.option("--threads", type=int, help="Threads that answer requests (CATALOGD_THREADS, default 16).")
 @click.option("--public-url", metavar="URL", help="Base of the links in responses (CATALOGD_PUBLIC_URL).")
 @click.option("--follow", metavar="URL", help="Be a replica of the catalog at this git URL (CATALOGD_FOLLOW).")
+@click.option("--upstream", metavar="URL", help="Keep together with this git repository (CATALOGD_UPSTREAM).")
 @click.option("--log-level", help="debug, info, warning or error (CATALOGD_LOG_LEVEL, default info).")
 @with_settings
 def serve(
@@ -69,19 +72,23 @@ def serve(
     threads: int | None,
     public_url: str | None,
     follow: str | None,
+    upstream: str | None,
     log_level: str | None,
     catalog: str | None,
     config: Path | None,
 ) -> None:
     """Serve the catalog; make it, and an admin with a token, if there is none.
 
-    With --follow it is a replica: it begins as a clone, follows, and takes no writes.
+    With --follow it is a replica: it begins as a clone, follows, and takes no writes. With --upstream what is written
+    here is pushed there, and what is merged there comes in.
     """
     flags = {
         "catalog": catalog, "listen": listen, "threads": threads, "public_url": public_url, "follow": follow,
-        "log_level": log_level,
+        "upstream": upstream, "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(flags, config)
+    if settings.follow and settings.upstream:
+        raise BadSettings("A replica has no upstream of its own: give --follow or --upstream, not both.")
     _log_to_stderr(settings.log_level)
     if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
         _begin(settings)
@@ -97,12 +104,10 @@ def serve(
 
 
 def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
-    follower = None
-    if settings.follow:
-        follower = Follower(catalog, catalog.store.remote(settings.follow), settings.follow_interval)
-    metrics = Metrics(follower.health if follower else catalog.health)
-    server = Server(make_app(catalog, accounts, activity, settings, metrics, follower), settings)
-    upkeep = Upkeep(catalog, activity, settings, follower)
+    lookout = _lookout(catalog, settings)
+    metrics = Metrics(lookout.health if lookout else catalog.health)
+    server = Server(make_app(catalog, accounts, activity, settings, metrics, lookout), settings)
+    upkeep = Upkeep(catalog, activity, settings, lookout)
     upkeep.start()
     try:
         _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
@@ -111,10 +116,20 @@ def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: S
         upkeep.stop()
 
 
+def _lookout(catalog: Catalog, settings: Settings) -> Lookout | None:
+    if settings.follow:
+        return Follower(catalog, catalog.store.remote(settings.follow), settings.follow_interval)
+    if settings.upstream:
+        return Upstream(catalog, catalog.store.remote(settings.upstream), settings.upstream_interval)
+    return None
+
+
 def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
     echo(f"Serving the catalog {settings.catalog} at {url} (documentation: {url}/docs)")
     if settings.follow:
         echo(f"It is a replica of {primary_of(settings.follow)}.")
+    elif settings.upstream:
+        echo(f"It is kept together with {without_credentials(settings.upstream)}.")
     if admin is not None:
         name, token = admin
         echo(f"The user {name} was made. Its token, shown only now: {token}")
@@ -129,12 +144,13 @@ def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
 
 
 def _begin(settings: Settings) -> None:
-    if not settings.follow:
+    source = settings.follow or (settings.upstream if settings.upstream and has_main(settings.upstream) else "")
+    if not source:
         _create(settings.catalog, with_sample=False)
         return
-    echo(f"Cloning {primary_of(settings.follow)} into {settings.catalog}")
+    echo(f"Cloning {without_credentials(source)} into {settings.catalog}")
     sys.stdout.flush()
-    begin_as_clone(settings.catalog.absolute(), settings.follow)
+    begin_as_clone(settings.catalog.absolute(), source)
 
 
 def _create(directory: Path, with_sample: bool) -> None:

@@ -7,7 +7,7 @@ from catalogd.store.git import GitFailed
 from catalogd.store.history import Change, Commit, rfc3339
 from catalogd.store.objects import blob_id, short
 from catalogd.store.refs import Moved
-from catalogd.store.remote import Remote, RemoteFailed
+from catalogd.store.remote import Rejected, Remote, RemoteFailed, has_main
 from catalogd.store.review import Checkout, all_files, schemas_beside
 from catalogd.store.serving import ClientGone, IsWanted, UploadPack
 from catalogd.store.snapshot import Snapshot
@@ -16,6 +16,6 @@ from catalogd.store.textmerge import merge_texts
 
 __all__ = [
     "ATTRIBUTES", "ATTRIBUTES_CONTENT", "Change", "Checkout", "ClientGone", "Commit", "Draft", "Edit", "GitFailed",
-    "IsWanted", "Moved", "Outcome", "Reading", "Remote", "RemoteFailed", "Snapshot", "Store", "UploadPack", "all_files",
-    "begin_as_clone", "blob_id", "merge_texts", "rfc3339", "schemas_beside", "short",
+    "IsWanted", "Moved", "Outcome", "Reading", "Rejected", "Remote", "RemoteFailed", "Snapshot", "Store", "UploadPack",
+    "all_files", "begin_as_clone", "blob_id", "has_main", "merge_texts", "rfc3339", "schemas_beside", "short",
 ]  # fmt: skip

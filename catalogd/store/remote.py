@@ -134,6 +134,17 @@ class Remote:
         clear_stale(lock, private / "scratch", self._git.git_dir.parent)
 
 
+def has_main(url: str, *, longest: float = 60.0) -> bool:
+    """Whether the other repository has a branch main. Raises RemoteFailed."""
+    errand = _Errand(url, longest)
+    status, listed, said = errand.run(
+        lambda before, env: Git.begin_anywhere(*before, "ls-remote", "--", errand.url, BRANCH, env=env)
+    )
+    if status:
+        raise errand.failure("read", said)
+    return bool(listed.strip())
+
+
 def clone(url: str, directory: Path, *, longest: float = 6 * 3600.0) -> None:
     """Make `directory` a clone of the other repository's main, with a working tree. Raises RemoteFailed.
 

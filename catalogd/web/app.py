@@ -14,7 +14,7 @@ from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import Malformed
-from catalogd.following import Follower
+from catalogd.lookout import Lookout
 from catalogd.people import People
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
@@ -47,13 +47,13 @@ def make_app(
     activity: Activity,
     settings: Settings,
     metrics: Metrics,
-    follower: Follower | None = None,
+    lookout: Lookout | None = None,
 ) -> falcon.App:
-    """The WSGI application of one catalog; of a replica with what follows its primary."""
+    """The WSGI application of one catalog; with what keeps it up with a primary or an upstream."""
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
     errors.install(app)
-    handlers = _handlers(catalog, accounts, activity, settings, metrics, follower)
+    handlers = _handlers(catalog, accounts, activity, settings, metrics, lookout)
     authenticator = Authenticator(accounts)
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
@@ -74,7 +74,7 @@ def _handlers(
     activity: Activity,
     settings: Settings,
     metrics: Metrics,
-    follower: Follower | None,
+    lookout: Lookout | None,
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
     described = description(settings.public_url)
@@ -89,8 +89,8 @@ def _handlers(
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
         "git": GitService(catalog),
-        "operations": Operations(follower.health if follower else catalog.health, metrics),
-        "sync": Sync(follower, settings.sync_secret, settings.max_body),
+        "operations": Operations(lookout.health if lookout else catalog.health, metrics),
+        "sync": Sync(lookout, settings.sync_secret, settings.max_body),
     }
     fixed = {
         "operations.openapi": Fixed(json.dumps(described).encode(), falcon.MEDIA_JSON),

@@ -101,12 +101,10 @@ class _HealthCollector(Collector):
         yield status
         faults = float(report["faults"])
         yield GaugeMetricFamily("catalogd_faults", "Documents that a hand has broken.", value=faults)
-        if "following" in report:
-            failing = float(report["following"]["failure"] is not None)
-            yield GaugeMetricFamily(
-                "catalogd_following_failing", "1 while the primary cannot be followed.", value=failing
-            )
-        for part in ("store", "read_model", "following"):
+        for part in {"following", "upstream"} & report.keys():
+            failing = float(report[part]["failure"] is not None)
+            yield GaugeMetricFamily(f"catalogd_{part}_failing", "1 while that fails.", value=failing)
+        for part in ("store", "read_model", "following", "upstream"):
             for name, value in report.get(part, {}).items():
                 if isinstance(value, (int, float)):
                     metric = f"catalogd_{part}_{name}"

@@ -9,7 +9,7 @@ import falcon
 
 from catalogd import rights
 from catalogd.errors import Conflict, Unauthenticated
-from catalogd.following import Follower
+from catalogd.lookout import Lookout
 from catalogd.web.bodies import read_raw
 from catalogd.web.replies import send
 from catalogd.web.requests import Request
@@ -22,8 +22,8 @@ _TOKEN = "HTTP_X_GITLAB_TOKEN"
 class Sync:
     """Tells the one that follows. A webhook that is sent again does no harm: it is only a look."""
 
-    def __init__(self, follower: Follower | None, secret: str, max_body: int):
-        self._follower = follower
+    def __init__(self, lookout: Lookout | None, secret: str, max_body: int):
+        self._lookout = lookout
         self._secret = secret.encode()
         self._max_body = max_body
 
@@ -33,9 +33,9 @@ class Sync:
             self._require_signed(req)
         else:
             rights.require_admin(req.account)
-        if self._follower is None:
-            raise Conflict("This server follows no other; the setting follow makes it a replica.")
-        self._follower.wake()
+        if self._lookout is None:
+            raise Conflict("This server has neither a primary (setting follow) nor an upstream (setting upstream).")
+        self._lookout.wake()
         send(resp, {"status": "looking"}, None, status=202)
         return False
 

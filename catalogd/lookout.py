@@ -1,0 +1,132 @@
+"""Another repository is looked at again and again: at an interval, at once when told, less often while that fails."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from catalogd.store import Remote
+
+log = logging.getLogger(__name__)
+
+# Between two looks after failures, in seconds: twice as long each time, up to this.
+_LONGEST_PAUSE = 30.0
+# After so many seconds of failure the server is not well any more.
+_PATIENCE = 60.0
+
+
+class Failure(NamedTuple):
+    """A way in which looks fail. `words` are for everybody, so they name no document and repeat no server.
+
+    One that `lasts` does not mend itself, so the server is not well from the beginning.
+    """
+
+    name: str
+    words: str
+    lasts: bool = False
+
+
+class Failed(Exception):
+    """A look has failed. `detail` is for the log."""
+
+    def __init__(self, failure: Failure, detail: str):
+        super().__init__(detail)
+        self.failure = failure
+        self.detail = detail
+
+
+class Lookout(ABC):
+    """Looks at one repository. One thread runs `step` and `wait`; the rest is for any."""
+
+    def __init__(
+        self,
+        remote: Remote,
+        interval: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
+        self._remote = remote
+        self._interval = interval
+        self._clock = clock
+        self._monotonic = monotonic
+        self._woken = threading.Event()
+        self._is_closed = False
+        self._guard = threading.Lock()
+        self._checked_at: float | None = None
+        self._had_all_at: float | None = None
+        self._failure: Failure | None = None
+        self._failing_since = 0.0
+        self._failures = 0
+
+    def close(self) -> None:
+        """End a look that is under way. From now on `wait` returns at once, and looks fail."""
+        self._is_closed = True
+        self._remote.close()
+        self._woken.set()
+
+    def wake(self) -> None:
+        """Look at once. Many who ask while a look is under way get one more."""
+        self._woken.set()
+
+    def wait(self) -> None:
+        """Until the next look is due: the interval, or longer after failures, or less if somebody wakes it."""
+        self._woken.wait(self._pause())
+
+    def step(self) -> bool:
+        """Look once. Returns whether all went well; what fails is logged once and told by health.
+
+        Raises nothing that another server, a hand or the disk can cause.
+        """
+        self._woken.clear()  # before the look: who wakes it from now on may know of a later commit
+        began = self._monotonic()
+        try:
+            self._look()
+        except Failed as failed:
+            self._note_failure(failed)
+            return False
+        with self._guard:
+            self._had_all_at = began
+            if self._failure is not None:
+                log.info("all is well again with %s", self._remote.address)
+            self._failure = None
+            self._failures = 0
+        return True
+
+    @abstractmethod
+    def health(self) -> dict[str, Any]:
+        """The catalog's health, with what is known of the other repository."""
+
+    @abstractmethod
+    def _look(self) -> None:
+        """Raises Failed."""
+
+    def _pause(self) -> float:
+        if not self._failures:
+            return self._interval
+        # The random part keeps many from coming back to a server at the same moment.
+        doubled = self._interval * 2.0 ** min(self._failures, 20)
+        return max(self._interval, min(doubled, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
+
+    def _note_failure(self, failed: Failed) -> None:
+        with self._guard:
+            self._failures += 1
+            is_new = self._failure is not failed.failure
+            if self._failure is None:
+                self._failing_since = self._monotonic()
+            self._failure = failed.failure
+        if is_new and not self._is_closed:
+            log.warning("%s: %s", self._remote.address, failed.detail)
+
+    @property
+    def is_unwell(self) -> bool:
+        """Whether it has failed for long, or in a way that does not mend itself."""
+        with self._guard:
+            if self._failure is None:
+                return False
+            return self._failure.lasts or self._monotonic() - self._failing_since > _PATIENCE

@@ -1,0 +1,169 @@
+"""Keeps the catalog and its upstream together: takes in what was merged there, and pushes what was written here."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any
+
+from catalogd.accounts import Account
+from catalogd.catalog import Caller, Catalog, FieldConflict, Unfit, Unjoinable, Unrelated
+from catalogd.catalog.joining import Sides
+from catalogd.errors import CatalogdError, EditedByHand
+from catalogd.lookout import Failed, Failure, Lookout
+from catalogd.store import Moved, Rejected, Remote, RemoteFailed, rfc3339
+
+log = logging.getLogger(__name__)
+
+# Whoever merges: the catalog itself.
+_SELF = Account("catalogd", "catalogd@localhost", is_admin=True, scopes=frozenset(), namespace=None)
+# Others push to the upstream, and write here, while we merge: so many times at once it is tried again.
+_TURNS = 8
+# How soon what is written here is pushed, in seconds.
+_NOTICE = 0.5
+# Of the fields in conflict so many are shown and logged.
+_MOST_SHOWN = 100
+
+_UNREACHABLE = Failure("unreachable", "The upstream cannot be reached, or refuses; the log says why.")
+_BUSY = Failure("busy", "The upstream moves faster than what is written here can be merged; it is tried again.")
+_CONFLICT = Failure(
+    "conflict",
+    "Fields were changed both here and on the upstream, each in its own way; `catalogd sync` names and settles them.",
+    lasts=True,
+)
+_UNFIT = Failure("unfit", "The upstream has files that do not fit the catalog; `catalogd sync` names them.", lasts=True)
+_UNRELATED = Failure("unrelated", "The upstream has a history of its own, without a commit of this one.", lasts=True)
+_EDITED = Failure("edited", "A file here was edited by hand and has changed on the upstream; git status here names it.")
+_UNABLE = Failure("unable", "What the upstream has could not be taken in; the log says why.")
+
+_FAILURES: dict[type[CatalogdError], Failure] = {
+    RemoteFailed: _UNREACHABLE,
+    Rejected: _BUSY,
+    Moved: _BUSY,
+    Unjoinable: _CONFLICT,
+    Unfit: _UNFIT,
+    Unrelated: _UNRELATED,
+    EditedByHand: _EDITED,
+}
+
+
+class Upstream(Lookout):
+    """One upstream of one catalog. Nothing that is written here waits for it, and nothing is lost while it is away."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        remote: Remote,
+        interval: float,
+        *,
+        clock: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(remote, interval, clock=clock, monotonic=monotonic)
+        self._catalog = catalog
+        self._store = catalog.store
+        self._theirs: str | None = None
+        self._conflicts: list[FieldConflict] = []
+
+    def wait(self) -> None:
+        """As Lookout's, and until something is written here."""
+        until = self._monotonic() + self._pause()
+        while not self._woken.wait(min(_NOTICE, max(0.0, until - self._monotonic()))):
+            is_written = not self._failures and self._store.head() != self._theirs
+            if is_written or self._monotonic() >= until:
+                return
+
+    def sync(self, sides: Sides | None = None) -> None:
+        """Bring both sides together now; `sides` as in Catalog.join.
+
+        Raises Unjoinable, Unfit, Unrelated, Rejected or Moved where others are faster, RemoteFailed, and what the store
+        raises.
+        """
+        for turn in range(_TURNS):
+            theirs = self._remote.fetch()
+            with self._guard:
+                self._checked_at, self._theirs = self._clock(), theirs
+            try:
+                if theirs is not None:
+                    self._catalog.join(Caller(_SELF, f"sync-{theirs[:12]}"), theirs, sides)
+                self._push(theirs)
+                return
+            except (Rejected, Moved):
+                if turn == _TURNS - 1:
+                    raise
+
+    def _push(self, theirs: str | None) -> None:
+        head = self._store.head()
+        if head is None or head == theirs:
+            return
+        self._remote.push(head)
+        with self._guard:
+            self._theirs = head
+
+    def _look(self) -> None:
+        try:
+            self.sync()
+        except (CatalogdError, OSError) as error:
+            conflicts = error.conflicts if isinstance(error, Unjoinable) else []
+            if conflicts != self._conflicts:
+                self._tell(conflicts)
+            failure = next((how for kind, how in _FAILURES.items() if isinstance(error, kind)), _UNABLE)
+            raise Failed(failure, _in_words(error)) from error
+        with self._guard:
+            self._conflicts = []
+
+    def _tell(self, conflicts: list[FieldConflict]) -> None:
+        for conflict in conflicts[:_MOST_SHOWN]:
+            where = f"{conflict.path} {conflict.pointer}".strip()
+            log.warning("conflict with the upstream: %r was changed on both sides", where)
+        with self._guard:
+            self._conflicts = conflicts
+
+    def conflicts(self) -> list[FieldConflict]:
+        """The fields that keep the two sides apart, as the last look has found them."""
+        with self._guard:
+            return self._conflicts
+
+    def status(self) -> dict[str, Any]:
+        """{upstream, commit, ahead, behind, together_seconds, checked_at, failure, conflicts, conflicting}.
+
+        `commit` is the newest of the upstream's that is known here, at `checked_at`; `ahead` and `behind` are how many
+        commits it has not and we have not. `together_seconds` ago both sides had all. `conflicting` are the fields in
+        conflict of what is public, with their paths and pointers, `conflicts` the number of all. What is not known is
+        None.
+        """
+        with self._guard:
+            theirs, checked_at, had_all_at = self._theirs, self._checked_at, self._had_all_at
+            failure, conflicts = self._failure, self._conflicts
+        head = self._store.head()
+        public = [conflict for conflict in conflicts if conflict.is_public][:_MOST_SHOWN]
+        return {
+            "upstream": self._remote.address,
+            "commit": theirs,
+            "ahead": self._count(theirs, head),
+            "behind": self._count(head, theirs),
+            "together_seconds": None if had_all_at is None else round(self._monotonic() - had_all_at, 3),
+            "checked_at": None if checked_at is None else rfc3339(checked_at),
+            "failure": failure and failure.words,
+            "conflicts": len(conflicts),
+            "conflicting": [{"path": conflict.path, "pointer": conflict.pointer} for conflict in public],
+        }
+
+    def _count(self, there: str | None, here: str | None) -> int | None:
+        if there is None or here is None:
+            return None
+        return 0 if there == here else self._store.count(there, here)
+
+    def health(self) -> dict[str, Any]:
+        """The catalog's health, with `upstream`. It is degraded where the two sides cannot be brought together."""
+        report = {**self._catalog.health(), "upstream": self.status()}
+        if report["status"] == "ok" and self.is_unwell:
+            report["status"] = "degraded"
+        return report
+
+
+def _in_words(error: Exception) -> str:
+    if not isinstance(error, CatalogdError):
+        return str(error)
+    return " ".join([error.detail, *(f"{fault.detail} ({fault.pointer or 'whole'});" for fault in error.faults[:5])])
