@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, Catalog, FieldConflict, Unfit, Unjoinable, Unrelated
-from catalogd.catalog.joining import Sides
+from catalogd.choices import Choices
 from catalogd.errors import CatalogdError, EditedByHand
 from catalogd.lookout import Failed, Failure, Lookout
 from catalogd.store import Moved, Rejected, Remote, RemoteFailed, rfc3339
 
 log = logging.getLogger(__name__)
 
+_CHOICES = "choices"
 # Whoever merges: the catalog itself.
 _SELF = Account("catalogd", "catalogd@localhost", is_admin=True, scopes=frozenset(), namespace=None)
 # Others push to the upstream, and write here, while we merge: so many times at once it is tried again.
@@ -74,11 +75,12 @@ class Upstream(Lookout):
             if is_written or self._monotonic() >= until:
                 return
 
-    def sync(self, sides: Sides | None = None) -> None:
-        """Bring both sides together now; `sides` as in Catalog.join.
+    def sync(self, sides: Mapping[str, str] | None = None) -> None:
+        """Bring both sides together now. `sides` chooses for paths, or directories of such, whose value a field in
+        conflict gets: OURS or THEIRS; what was chosen before counts too.
 
-        Raises Unjoinable, Unfit, Unrelated, Rejected or Moved where others are faster, RemoteFailed, and what the store
-        raises.
+        Raises Unjoinable with the conflicts that are left, Unfit, Unrelated, Rejected or Moved where others are faster,
+        RemoteFailed, and what the store raises.
         """
         for turn in range(_TURNS):
             theirs = self._remote.fetch()
@@ -86,12 +88,20 @@ class Upstream(Lookout):
                 self._checked_at, self._theirs = self._clock(), theirs
             try:
                 if theirs is not None:
-                    self._catalog.join(Caller(_SELF, f"sync-{theirs[:12]}"), theirs, sides)
+                    self._join(theirs, Choices(self._store.private / _CHOICES, sides or {}))
                 self._push(theirs)
                 return
             except (Rejected, Moved):
                 if turn == _TURNS - 1:
                     raise
+
+    def _join(self, theirs: str, choices: Choices) -> None:
+        try:
+            self._catalog.join(Caller(_SELF, f"sync-{theirs[:12]}"), theirs, choices.decide)
+        except Unjoinable:
+            choices.keep()
+            raise
+        choices.forget()
 
     def _push(self, theirs: str | None) -> None:
         head = self._store.head()

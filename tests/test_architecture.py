@@ -19,7 +19,7 @@ FLOORS = {
     4: {"__main__", "cli", "server", "http_parser", "upkeep"},
     3: {"web"},
     2: {
-        *("catalog", "accounts", "activity", "people", "following", "lookout", "upstream", "rights"),
+        *("catalog", "accounts", "activity", "people", "following", "lookout", "upstream", "choices", "rights"),
         *("check", "check_formats", "merging", "forges"),
     },
     1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle"},

@@ -117,19 +117,27 @@ def test_a_conflict_in_what_is_private_on_one_side_is_not_for_everybody(catalog,
     assert not raised.value.conflicts[0].is_public
 
 
-@pytest.mark.parametrize("chosen", [WEB, "data/acme", "data", "."])
 @pytest.mark.parametrize("side", ["ours", "theirs"])
-def test_a_side_can_be_chosen_for_the_fields_in_conflict_only(catalog, clone, side, chosen):
+def test_a_side_can_be_chosen_for_the_fields_in_conflict_only(catalog, clone, side):
     clone.edit(WEB, "In the clone", description="theirs", full_description="theirs")
     theirs = clone.hand_over()
     update(catalog, description="ours", labels={"ours": "1"})
-    catalog.join(ALICE, theirs, {chosen: side})
+    asked = []
+    catalog.join(ALICE, theirs, lambda *field: asked.append(field) or side)
     document = web(catalog)
-    assert (document["description"], document["full_description"], document["labels"]) == (
-        side,
-        "theirs",
-        {"ours": "1"},
-    )
+    assert (document["description"], document["full_description"]) == (side, "theirs")
+    assert document["labels"] == {"ours": "1"}
+    assert set(asked) == {(WEB, "/description", "theirs")}
+
+
+def test_what_is_not_decided_stays_a_conflict(catalog, clone):
+    clone.edit(WEB, "In the clone", description="theirs", full_description="theirs")
+    theirs = clone.hand_over()
+    ours = update(catalog, description="ours", full_description="ours")
+    with pytest.raises(Unjoinable) as raised:
+        catalog.join(ALICE, theirs, lambda path, pointer, _: "ours" if pointer == "/description" else None)
+    assert [conflict.pointer for conflict in raised.value.conflicts] == ["/full_description"]
+    assert catalog.store.head() == ours
 
 
 def test_a_deletion_against_a_change_is_a_conflict_of_the_whole(catalog, clone):
@@ -139,7 +147,7 @@ def test_a_deletion_against_a_change_is_a_conflict_of_the_whole(catalog, clone):
     with pytest.raises(Unjoinable) as raised:
         catalog.join(ALICE, theirs)
     assert [(c.pointer, c.theirs) for c in raised.value.conflicts] == [("", ABSENT)]
-    catalog.join(ALICE, theirs, {WEB: "theirs"})
+    catalog.join(ALICE, theirs, lambda *_: "theirs")
     with pytest.raises(NotFound):
         web(catalog)
     assert catalog.store.contains(catalog.store.head(), theirs)

@@ -150,6 +150,38 @@ def test_a_conflict_is_settled_by_choosing_a_side(ours, clone, bare, git, side):
     assert upstream.health()["status"] == "ok"
 
 
+@pytest.mark.parametrize("chosen", ["data/acme", "data", "."])
+def test_a_directory_stands_for_all_in_it_and_the_nearest_counts(ours, clone, chosen):
+    catalog, upstream = ours
+    merge_there(clone, description="theirs")
+    update(catalog, description="ours")
+    upstream.sync({chosen: "ours", "data/other": "theirs"})
+    assert web(catalog)["description"] == "ours"
+
+
+def test_conflicts_can_be_settled_one_after_the_other_but_not_against_what_nobody_has_seen(ours, clone, open_beside):
+    catalog, upstream = ours
+    catalog.create(ALICE, "acme", {"repo_name": "other", "description": "one"})
+    upstream.step()
+    merge_there(clone, description="theirs")
+    clone.edit("data/acme/other.json", "Merged on the forge", description="theirs")
+    clone.git("push", "-q", "origin", "main")
+    update(catalog, description="ours")
+    catalog.update(ALICE, "acme", "other", {"description": "ours"}, patch=True)
+    with pytest.raises(Unjoinable) as raised:
+        upstream.sync({WEB: "theirs"})
+    assert [conflict.path for conflict in raised.value.conflicts] == ["data/acme/other.json"]
+    clone.edit(WEB, "Changed again on the forge", description="theirs again")
+    clone.git("push", "-q", "origin", "main")
+    with pytest.raises(Unjoinable) as raised:
+        upstream.sync({"data/acme/other.json": "ours"})
+    assert [conflict.path for conflict in raised.value.conflicts] == [WEB]
+    upstream.sync({WEB: "theirs"})
+    assert web(catalog)["description"] == "theirs again"
+    assert catalog.detail(ALICE, "acme", "other").document["description"] == "ours"
+    assert not (catalog.store.private / "choices").exists()
+
+
 def test_a_conflict_is_settled_by_hand_with_plain_git(ours, clone, bare, git):
     catalog, upstream = ours
     merge_there(clone, description="theirs")

@@ -3,23 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from catalogd import names
 from catalogd.catalog.base import UseCases
 from catalogd.catalog.shapes import Caller
 from catalogd.check import ERROR, Finding, check
 from catalogd.documents import ABSENT, canonical, merge, strict
-from catalogd.documents.merge import Merged
 from catalogd.errors import Conflict, Fault, Invalid, Malformed
-from catalogd.store import Change, Draft, Edit, Reading, merge_texts, short
+from catalogd.store import Draft, Edit, Reading, blob_id, merge_texts, short
 
 OURS, THEIRS = "ours", "theirs"
 
 # What is told of many faults at once.
 _MOST_TOLD = 20
 
-Sides = Mapping[str, str]
+# (path, JSON pointer, their value) → OURS, THEIRS or None for a field in conflict.
+Decide = Callable[[str, str, object], str | None]
+
+
+def undecided(path: str, pointer: str, theirs: object) -> None:
+    """Leaves every conflict as it is."""
 
 
 @dataclass(frozen=True)
@@ -65,12 +69,12 @@ class Unrelated(Conflict):
 class Joining(UseCases):
     """How main takes in another line of history."""
 
-    def join(self, caller: Caller, theirs: str, sides: Sides | None = None) -> None:
+    def join(self, caller: Caller, theirs: str, decide: Decide = undecided) -> None:
         """Let main contain the commit `theirs`, whose objects the catalog has. Nothing happens where it does.
 
-        Where main has nothing that `theirs` has not, main moves there; else a commit merges the two. `sides` tells for
-        paths, or directories of such, whose value fields in conflict get: OURS or THEIRS. Raises Unjoinable, Unfit,
-        Unrelated, and what the store raises; main stays as it is then.
+        Where main has nothing that `theirs` has not, main moves there; else a commit merges the two. `decide` tells
+        whose value a field in conflict gets. Raises Unjoinable with those that are not decided, Unfit, Unrelated, and
+        what the store raises; main stays as it is then.
         """
         head = self._store.head()
         if head is not None and self._store.contains(head, theirs):
@@ -81,7 +85,7 @@ class Joining(UseCases):
             return
         trailers = {"Catalog-Action": f"merge {theirs}", "Request-Id": caller.request_id}
         name, email = caller.account.name or "", caller.account.email or ""
-        self._store.submit(Edit(name, email, self._merger(theirs, sides or {}), trailers, merges=theirs))
+        self._store.submit(Edit(name, email, self._merger(theirs, decide), trailers, merges=theirs))
 
     def _require_fit(self, head: str | None, theirs: str) -> None:
         changes = self._store.diff(head, theirs)
@@ -89,7 +93,7 @@ class Joining(UseCases):
         files = {change.path: self._store.blob(change.new) for change in changes if change.new}
         _require_fit(files, lambda path: found[1] if (found := there.read(path)) else None)
 
-    def _merger(self, theirs: str, sides: Sides) -> Callable[[Reading], Draft]:
+    def _merger(self, theirs: str, decide: Decide) -> Callable[[Reading], Draft]:
         def draft(reading: Reading) -> Draft:
             base = self._store.merge_base(self._store.head() or "", theirs)
             if base is None:
@@ -101,8 +105,9 @@ class Joining(UseCases):
                 if mine == change.old:
                     files[change.path] = self._store.blob(change.new) if change.new else None
                 elif mine != change.new:
-                    merged = _Both(change, *map(self._content, (change.old, mine, change.new)))
-                    files[change.path] = merged.settled(_side_of(change.path, sides), conflicts)
+                    ours = found[1] if (found := reading.read(change.path)) else None
+                    both = _Both(change.path, self._content(change.old), ours, self._content(change.new))
+                    files[change.path] = both.settled(decide, conflicts)
             if conflicts:
                 raise Unjoinable(conflicts)
             new = {path: data for path, data in files.items() if data is not None}
@@ -115,53 +120,56 @@ class Joining(UseCases):
         return None if blob is None else self._store.blob(blob)
 
 
-@dataclass
+@dataclass(frozen=True)
 class _Both:
     """A file that both sides have changed; None where a side does not have it."""
 
-    change: Change
+    path: str
     base: bytes | None
     ours: bytes | None
     theirs: bytes | None
-    _found: list[FieldConflict] = field(default_factory=list)
 
-    def settled(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
-        """The merge; what is in conflict as `side` has it. Where there is none, it is added to `conflicts`."""
-        path = self.change.path
-        if names.parse_document_path(path) is None and names.parse_namespace_path(path) is None:
-            return self._settled_as_text(side, conflicts)
+    def settled(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
+        """The merge; fields in conflict as is decided. Those that are not are added to `conflicts`."""
+        if names.parse_document_path(self.path) is None and names.parse_namespace_path(self.path) is None:
+            return self._settled_as_text(decide, conflicts)
         try:
             documents = [_parsed(data) for data in (self.base, self.ours, self.theirs)]
         except Malformed:
-            return self._settled_whole(side, conflicts)
+            return self._settled_whole(decide, conflicts)
         merged = merge(*documents)
-        if merged.conflicts and side is None:
-            is_public = all(document is None or document.get("is_public", True) is True for document in documents)
-            is_public = is_public and names.parse_document_path(path) is not None
-            conflicts += [FieldConflict(path, c.pointer, c.base, c.ours, c.theirs, is_public) for c in merged.conflicts]
-            return None
-        return _as_side_has_it(merged, side)
+        values = {}
+        is_public = names.parse_document_path(self.path) is not None and all(map(_is_public, documents))
+        for c in merged.conflicts:
+            side = decide(self.path, c.pointer, c.theirs)
+            values[c.pointer] = c.theirs if side == THEIRS else c.ours
+            if side is None:
+                conflicts.append(FieldConflict(self.path, c.pointer, c.base, c.ours, c.theirs, is_public))
+        document = merged.with_fields(values) if values else merged.document
+        return None if document is None else canonical.dumps(document)
 
-    def _settled_as_text(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
-        if None not in (self.base, self.ours, self.theirs):
-            merged = merge_texts(self.base or b"", self.ours or b"", self.theirs or b"")
+    def _settled_as_text(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
+        if self.base is not None and self.ours is not None and self.theirs is not None:
+            merged = merge_texts(self.base, self.ours, self.theirs)
             if merged is not None and not merged[1]:
                 return merged[0]
-        return self._settled_whole(side, conflicts)
+        return self._settled_whole(decide, conflicts)
 
-    def _settled_whole(self, side: str | None, conflicts: list[FieldConflict]) -> bytes | None:
-        if side is not None:
-            return self.ours if side == OURS else self.theirs
-        shown = (ABSENT if data is None else "(a file)" for data in (self.base, self.ours, self.theirs))
-        conflicts.append(FieldConflict(self.change.path, "", *shown, is_public=False))
-        return None
+    def _settled_whole(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
+        base, ours, theirs = (_digest(data) for data in (self.base, self.ours, self.theirs))
+        side = decide(self.path, "", theirs)
+        if side is None:
+            conflicts.append(FieldConflict(self.path, "", base, ours, theirs, is_public=False))
+        return self.theirs if side == THEIRS else self.ours
 
 
-def _as_side_has_it(merged: Merged, side: str | None) -> bytes | None:
-    document = merged.document
-    if merged.conflicts:
-        document = merged.with_fields({c.pointer: c.theirs if side == THEIRS else c.ours for c in merged.conflicts})
-    return None if document is None else canonical.dumps(document)
+def _is_public(document: dict | None) -> bool:
+    return document is None or document.get("is_public", True) is True
+
+
+def _digest(data: bytes | None) -> object:
+    """What stands for a file that is no document."""
+    return ABSENT if data is None else f"a file, {short(blob_id(data))}"
 
 
 def _parsed(data: bytes | None) -> dict | None:
@@ -188,15 +196,6 @@ def _faults(files: Mapping[str, bytes], there: Callable[[str], bytes | None]) ->
         if schema is not None:
             site[kind] = schema
     return (finding for finding in check(sorted(files.items()), site) if finding.severity == ERROR)
-
-
-def _side_of(path: str, sides: Sides) -> str | None:
-    """What was chosen for a path, or for the nearest directory above."""
-    while path:
-        if path in sides:
-            return sides[path]
-        path = path.rpartition("/")[0]
-    return sides.get(".")
 
 
 def _count(number: int, what: str) -> str:

@@ -3,6 +3,7 @@
 from catalogd.store.attributes import ATTRIBUTES, ATTRIBUTES_CONTENT
 from catalogd.store.cloning import begin_as_clone
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
+from catalogd.store.files import read_or_none, replace_durably
 from catalogd.store.git import GitFailed
 from catalogd.store.history import Change, Commit, rfc3339
 from catalogd.store.objects import blob_id, short
@@ -17,5 +18,6 @@ from catalogd.store.textmerge import merge_texts
 __all__ = [
     "ATTRIBUTES", "ATTRIBUTES_CONTENT", "Change", "Checkout", "ClientGone", "Commit", "Draft", "Edit", "GitFailed",
     "IsWanted", "Moved", "Outcome", "Reading", "Rejected", "Remote", "RemoteFailed", "Snapshot", "Store", "UploadPack",
-    "all_files", "begin_as_clone", "blob_id", "has_main", "merge_texts", "rfc3339", "schemas_beside", "short",
+    "all_files", "begin_as_clone", "blob_id", "has_main", "merge_texts", "read_or_none", "replace_durably", "rfc3339",
+    "schemas_beside", "short",
 ]  # fmt: skip
