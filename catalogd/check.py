@@ -22,11 +22,18 @@ from catalogd.names import (
 ERROR = "error"
 WARNING = "warning"
 
+# A document that the interface would take has less: the largest body of a request.
+MOST_BYTES = 8 << 20
+
+_PLAIN_FILE = "100644"
 _CANONICAL = "is not in canonical form, though it says the right things"
 _LAYOUT = {
     "data": "Move it to data/<namespace>/<repo_name>.json, with lower-case names, or remove it.",
     "namespaces": "Move it to namespaces/<namespace>.json, with a lower-case name, or remove it.",
 }
+
+
+_KINDS_OF_ENTRY = {"100755": "executable", "120000": "a symbolic link", "160000": "a submodule"}
 
 
 @dataclass(frozen=True)
@@ -74,6 +81,28 @@ def check(
         if path.split("/", 1)[0] in _LAYOUT:
             yield from spellings.findings(path)
             yield from check_file(path, data, schemas)
+
+
+def entry_finding(path: str, mode: str, size: int = 0) -> Finding | None:
+    """What is wrong with an entry of a tree before its content is looked at; None if nothing is.
+
+    `mode` is git's, in octal, `size` is in bytes. What is not in the directories of a catalog is passed over, but for
+    what would be in their place on a file system that knows no case.
+    """
+    first = path.split("/", 1)[0]
+    directory = first.casefold()
+    if directory not in (*_LAYOUT, "schemas"):
+        return None
+    if first != directory:
+        return Finding(ERROR, path, 1, "", f"is in {directory}/ on a file system that knows no case", "Rename it.")
+    if path == first:
+        return Finding(ERROR, path, 1, "", "must be a directory", "Remove it.")
+    if mode != _PLAIN_FILE:
+        what = _KINDS_OF_ENTRY.get(mode, f"of the mode {mode}")
+        return Finding(ERROR, path, 1, "", f"is {what}", "Make it a plain file that is not executable (100644).")
+    if size > MOST_BYTES:
+        return Finding(ERROR, path, 1, "", f"has {size:,} bytes; {MOST_BYTES:,} are the most", "Make it smaller.")
+    return None
 
 
 def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:

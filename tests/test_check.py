@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from catalogd.check import Finding, check, fixed
+from catalogd.check import MOST_BYTES, Finding, check, entry_finding, fixed
 from catalogd.check_formats import FORMATS
 from catalogd.documents import builtin_schema, dumps
 
@@ -192,3 +192,33 @@ def test_the_report_for_gitlab_has_a_note_for_each_finding_at_its_line():
     )
     assert error["fingerprint"] != noted["fingerprint"]
     assert FORMATS["gitlab"]([], 2) == "[]\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "mode", "words"),
+    [
+        ("data/acme/web.json", "100755", "executable"),
+        ("data/acme/web.json", "120000", "a symbolic link"),
+        ("data/acme", "160000", "a submodule"),
+        ("data/acme/web.json", "100664", "of the mode 100664"),
+        ("schemas/repository.schema.json", "120000", "a symbolic link"),
+        ("data", "120000", "must be a directory"),
+        ("namespaces", "100644", "must be a directory"),
+        ("Data/acme/web.json", "100644", "is in data/"),
+        ("SCHEMAS", "100644", "is in schemas/"),
+    ],
+)
+def test_only_plain_files_have_a_place_in_the_directories_of_a_catalog(path, mode, words):
+    finding = entry_finding(path, mode)
+    assert (finding.severity, finding.path) == ("error", path)
+    assert words in finding.detail
+
+
+def test_a_file_that_is_too_large_is_not_read():
+    assert entry_finding("data/acme/web.json", "100644", MOST_BYTES) is None
+    assert "8,388,609 bytes" in entry_finding("data/acme/web.json", "100644", MOST_BYTES + 1).detail
+
+
+@pytest.mark.parametrize("path", ["README.md", ".github/workflows/x.yml", "database", "docs/data/x"])
+def test_what_else_is_in_a_repository_may_be_anything(path):
+    assert entry_finding(path, "120000", MOST_BYTES + 1) is None

@@ -17,7 +17,7 @@ _MODULES = {
     "user": "accounts", "token": "accounts", "namespace": "namespaces",
     "import": "transfer", "export": "transfer", "backup": "transfer",
     "doctor": "upkeep", "maintenance": "upkeep",
-    "merge-driver": "merging", "sync": "sync",
+    "hooks": "hooks", "merge-driver": "merging", "sync": "sync",
 }  # fmt: skip
 
 

@@ -1,12 +1,14 @@
 """The git-backed store: the only package that knows git and GitPython."""
 
 from catalogd.store.attributes import ATTRIBUTES, ATTRIBUTES_CONTENT
+from catalogd.store.clone_setup import Clone
 from catalogd.store.cloning import begin_as_clone
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
 from catalogd.store.files import read_or_none, replace_durably
 from catalogd.store.git import GitFailed
 from catalogd.store.history import Change, Commit, rfc3339
 from catalogd.store.objects import blob_id, short
+from catalogd.store.received import Received
 from catalogd.store.refs import Moved
 from catalogd.store.remote import Rejected, Remote, RemoteFailed, has_main
 from catalogd.store.review import Checkout, all_files, schemas_beside
@@ -16,8 +18,8 @@ from catalogd.store.store import Store
 from catalogd.store.textmerge import merge_texts
 
 __all__ = [
-    "ATTRIBUTES", "ATTRIBUTES_CONTENT", "Change", "Checkout", "ClientGone", "Commit", "Draft", "Edit", "GitFailed",
-    "IsWanted", "Moved", "Outcome", "Reading", "Rejected", "Remote", "RemoteFailed", "Snapshot", "Store", "UploadPack",
-    "all_files", "begin_as_clone", "blob_id", "has_main", "merge_texts", "read_or_none", "replace_durably", "rfc3339",
-    "schemas_beside", "short",
+    "ATTRIBUTES", "ATTRIBUTES_CONTENT", "Change", "Checkout", "ClientGone", "Clone", "Commit", "Draft", "Edit",
+    "GitFailed", "IsWanted", "Moved", "Outcome", "Reading", "Received", "Rejected", "Remote", "RemoteFailed",
+    "Snapshot", "Store", "UploadPack", "all_files", "begin_as_clone", "blob_id", "has_main", "merge_texts",
+    "read_or_none", "replace_durably", "rfc3339", "schemas_beside", "short",
 ]  # fmt: skip

@@ -156,36 +156,72 @@ exit 0
 """
 )
 
-# Validates what is staged, with the interpreter that made the catalog or the catalogd on the PATH.
-_PRE_COMMIT = r"""#!/bin/sh
-# Installed by catalogd. Checks the staged documents; `git commit --no-verify` skips it.
+_HEADER = "#!/bin/sh\n# Installed by catalogd."
+
+# Runs catalogd with the interpreter that has set this up, or the one on the PATH.
+_RUN = r"""python=$(git config catalogd.python)
+if [ -x "$python" ]; then
+    "$python" -P -m catalogd check --%s
+    exit $?
+elif command -v catalogd >/dev/null 2>&1; then
+    catalogd check --%s
+    exit $?
+fi
+"""
+
+# Validates what is staged.
+_CHECK_STAGED = (
+    _RUN.replace("%s", "staged")
+    + r"""echo "catalogd: not on the PATH, so the staged documents were not checked." >&2
+"""
+)
+
+_PLAIN_PRE_COMMIT = f"{_HEADER} Checks the staged documents; `git commit --no-verify` skips it.\n{_CHECK_STAGED}"
+
+# The same where catalogd commits, too.
+_PRE_COMMIT = (
+    _HEADER
+    + r""" Checks the staged documents; `git commit --no-verify` skips it.
 # git has read where main is. While this file is there and young, catalogd's own commits wait, or main would have
 # moved on before git is done; the other hook removes it.
 hand=$(git rev-parse --git-common-dir)/catalogd/hand
 : >"$hand"
 trap '[ $? = 0 ] || rm -f "$hand"' EXIT
-python=$(git config catalogd.python)
-if [ -x "$python" ]; then
-    "$python" -P -m catalogd check --staged
-    exit $?
-elif command -v catalogd >/dev/null 2>&1; then
-    catalogd check --staged
-    exit $?
-fi
-echo "catalogd: not on the PATH, so the staged documents were not checked." >&2
 """
+    + _CHECK_STAGED
+)
+
+# Validates what is pushed. What nobody can check is refused: whoever pushes cannot mend that, nor skip it.
+_PRE_RECEIVE = (
+    f"{_HEADER} Checks the documents of a push.\n"
+    + _RUN.replace("%s", "received")
+    + r"""echo "catalogd: not on the PATH, so nothing can be checked; run catalogd hooks install on the server." >&2
+exit 1
+"""
+)
 
 HOOKS = {"reference-transaction": _REFERENCE_TRANSACTION, "update": _UPDATE, "pre-commit": _PRE_COMMIT}
+# For repositories that catalogd does not serve.
+PLAIN_HOOKS = {"pre-commit": _PLAIN_PRE_COMMIT, "pre-receive": _PRE_RECEIVE}
 
 
 def install(directory: Path) -> None:
     """Write the hooks into `directory`; those that are there already are brought up to date."""
-    directory.mkdir(parents=True, exist_ok=True)
     for name, script in HOOKS.items():
-        hook = directory / name
-        if hook.exists() and hook.read_text() == script:
-            continue
-        temporary = directory / f".{name}"
-        temporary.write_text(script)
-        temporary.chmod(0o755)
-        temporary.replace(hook)
+        write(directory / name, script)
+
+
+def write(hook: Path, script: str) -> None:
+    """Write one hook, in place of what is there."""
+    hook.parent.mkdir(parents=True, exist_ok=True)
+    if hook.exists() and hook.read_bytes() == script.encode() and hook.stat().st_mode & 0o111:
+        return
+    temporary = hook.with_name(f".{hook.name}")
+    temporary.write_text(script)
+    temporary.chmod(0o755)
+    temporary.replace(hook)
+
+
+def is_ours(hook: Path) -> bool:
+    """Whether catalogd has written a hook."""
+    return hook.is_file() and hook.read_bytes().startswith(_HEADER.encode())

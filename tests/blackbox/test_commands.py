@@ -47,6 +47,8 @@ COMMANDS = [
     "backup",
     "doctor",
     "maintenance",
+    "hooks",
+    "merge-driver",
 ]
 
 
