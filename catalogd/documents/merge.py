@@ -50,10 +50,10 @@ class Merged:
 def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
     """`ours` with what changed from `base` to `theirs`; None is a document that does not exist.
 
-    Of `updated_at` the later one is taken, of the counters ours (theirs only where we have none), and of two documents
-    that were created apart the earlier `created_at`. A
-    deletion wins over a document that is otherwise unchanged, and is a conflict with the pointer "" where
-    it is not. The document is not validated: two edits that each fit the schema may not fit it together.
+    Of `updated_at` the later one is taken, of the counters ours (theirs only where we have none), and the
+    earlier `created_at` of two documents that were created apart. A deletion wins over a document that is
+    otherwise unchanged, and is a conflict with the pointer "" where it is not. The document is not validated:
+    two edits that each fit the schema may not fit it together.
     """
     if ours is None or theirs is None:
         return _merge_deletion(base, ours, theirs)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalogd.documents import ABSENT, Conflict, FieldChange, diff, dumps, flatten, merge, unflatten
-from catalogd.documents.merge import COUNTERS, UPDATED_AT
+from catalogd.documents.merge import COUNTERS, CREATED_AT, UPDATED_AT
 
 OTHER_ID = "0" * 64
 BASE = {
@@ -165,6 +165,16 @@ def test_documents_created_on_both_sides_come_together_where_they_agree():
     assert merge(None, ours, None).document == ours
 
 
+def test_a_document_created_on_both_sides_is_as_old_as_the_older_one():
+    times = "2015-01-01T00:00:00.000Z", "2016-01-01T00:00:00.000Z"
+    sides = [{"namespace": "acme", "repo_name": "web", "created_at": time} for time in times]
+    for ours, theirs in (sides, sides[::-1]):
+        merged = merge(None, ours, theirs)
+        assert (merged.document["created_at"], merged.conflicts) == (times[0], [])
+    base = {**sides[0], "created_at": "2014-01-01T00:00:00.000Z"}
+    assert [conflict.pointer for conflict in merge(base, *sides).conflicts] == ["/created_at"]
+
+
 def test_tags_that_cannot_be_split_are_merged_as_one():
     broken = changed(tags=[{"tag": "1"}, {"tag": "1"}])
     assert merge(BASE, BASE, broken).document["tags"] == broken["tags"]
@@ -196,9 +206,10 @@ def test_what_only_we_changed_stays_as_it_is(base, ours):
 def test_no_change_of_one_side_is_lost(base, ours, theirs):
     merged = merge(base, ours, theirs)
     result, conflicting = flatten(merged.document), {conflict.pointer for conflict in merged.conflicts}
+    decided = COUNTERS | {UPDATED_AT} | ({CREATED_AT} if "created_at" not in base else set())
     for side in (ours, theirs):
         for change in diff(base, side):
-            if change.pointer not in conflicting | COUNTERS | {UPDATED_AT}:
+            if change.pointer not in conflicting | decided:
                 assert result.get(change.pointer, ABSENT) == change.after
 
 
