@@ -112,10 +112,9 @@ class Children:
         with self._guard:
             if self._is_closed:
                 raise Unavailable("The server stops.")
-            # In a group of its own, so that it is ended together with what it has started.
-            child = subprocess.Popen(
-                command, stdin=request, stdout=answer, stderr=subprocess.PIPE, start_new_session=True
-            )
+            # In a group of its own, so that it is ended together with what it has started; but in our session, as Linux
+            # weighs `nice` only within one (sched(7), "The autogroup feature").
+            child = subprocess.Popen(command, stdin=request, stdout=answer, stderr=subprocess.PIPE, process_group=0)
             self._running.add(child)
         try:
             with child:
