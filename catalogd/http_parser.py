@@ -40,6 +40,8 @@ _LINGER = 2.0
 # How long a worker waits for the reader of a reply that comes in pieces, in seconds. A reply in one piece,
 # and a file of any size, it hands over whole.
 _READER_PATIENCE = 10.0
+# So many bytes are sent to one client before others have their turn.
+_TURN = 64 * 1024
 
 
 class Parser(HTTPRequestParser):
@@ -180,6 +182,7 @@ class Channel(HTTPChannel):
     linger_when_flushed = False
     _lingers_until: float | None = None
     _receiving_since: float | None = None
+    _left_of_turn = 0
 
     def received(self, data: bytes) -> bool:
         accepted = super().received(data)
@@ -235,6 +238,18 @@ class Channel(HTTPChannel):
             self.handle_close()
         elif not self.total_outbufs_len:
             self._linger()
+
+    def _flush_some(self, do_close: bool = True) -> bool:
+        # waitress would send to one client for as long as it reads as fast as that, and to nobody else meanwhile.
+        self._left_of_turn = self.sendbuf_len = _TURN
+        return super()._flush_some(do_close)
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        if self._left_of_turn <= 0:
+            return 0
+        sent = super().send(data, do_close)
+        self._left_of_turn -= sent
+        return sent
 
     def _linger(self) -> None:
         """The reply is out; now only the other side may end this, within its time."""
