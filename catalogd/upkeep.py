@@ -15,6 +15,8 @@ from catalogd.settings import Settings
 log = logging.getLogger(__name__)
 
 _DAY = 86_400.0
+# The pack of all with its bitmap is made anew in at most such a part of the time.
+_PART_FOR_BITMAPS = 0.01
 # So long, in seconds, git's own files may lack what only the journal has made durable.
 _CHECKPOINT_INTERVAL = 2.0
 # The public repository follows within a second; who asks for it does not wait for that. More often would cost writers.
@@ -92,8 +94,10 @@ class Upkeep:
                 log.exception("activity could not be folded into the documents; it is tried again")
 
     def _keep_house(self) -> None:
-        """A fold as soon as there are many packs; all in one pack once a day."""
-        full_at = time.monotonic() + _DAY
+        """A fold as soon as there are many packs; all in one pack once a day, or in place of a fold if no pack has a
+        bitmap any more and the last time is long enough ago.
+        """
+        full_at, bitmap_at = time.monotonic() + _DAY, 0.0
         pause = min(1.0, self._settings.maintenance_interval)
         look_at = 0.0
         written = 0
@@ -104,10 +108,15 @@ class Upkeep:
             look_at = time.monotonic() + self._settings.maintenance_interval
             written = self._catalog.store.packs_written
             try:
-                if time.monotonic() >= full_at:
-                    full_at = time.monotonic() + _DAY
-                    self._catalog.store.maintenance.full()
-                elif self._catalog.store.maintenance.packs() >= self._settings.fold_packs:
-                    self._catalog.store.maintenance.fold()
+                maintenance = self._catalog.store.maintenance
+                is_many = maintenance.packs() >= self._settings.fold_packs
+                lacks_bitmap = is_many and time.monotonic() >= bitmap_at and not maintenance.has_bitmap()
+                if time.monotonic() >= full_at or lacks_bitmap:
+                    began = time.monotonic()
+                    full_at = began + _DAY
+                    maintenance.full()
+                    bitmap_at = began + (time.monotonic() - began) / _PART_FOR_BITMAPS
+                elif is_many:
+                    maintenance.fold()
             except (CatalogdError, OSError):
                 log.exception("maintenance failed; it is tried again")

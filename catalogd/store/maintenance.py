@@ -22,14 +22,22 @@ class Maintenance:
         """How many packs there are."""
         return sum(1 for _ in self._pack_directory.glob("pack-*.idx"))
 
+    def has_bitmap(self) -> bool:
+        """Whether a clone is told by a bitmap what main reaches; else git walks all history for each."""
+        return any(self._pack_directory.glob("pack-*.bitmap"))
+
     def fold(self) -> None:
         """Fold small packs into larger ones, each at least twice the next, and index the history by path."""
-        self._nicely("repack", "--geometric=2", "-d", "--write-midx", "-q")
+        self._nicely("repack", "--geometric=2", "-d", "-q")
+        if self.packs():
+            # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
+            self._nicely("multi-pack-index", "write")
         self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
 
     def full(self) -> None:
-        """One pack, one commit graph; what is unreachable for two weeks is dropped."""
-        self._nicely("repack", "-a", "-d", "--cruft", f"--cruft-expiration={_KEEP_UNREACHABLE}", "-q")
+        """One pack with a bitmap, one commit graph; what is unreachable for two weeks is dropped."""
+        expiration = f"--cruft-expiration={_KEEP_UNREACHABLE}"
+        self._nicely("repack", "-a", "-d", "--cruft", expiration, "--write-bitmap-index", "-q")
         self._nicely("prune", f"--expire={_KEEP_UNREACHABLE}")
         self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split=replace")
 

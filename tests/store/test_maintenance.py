@@ -80,3 +80,14 @@ def test_writers_and_readers_go_on_while_packs_are_folded(root):
     store.follow_index()
     assert complaints(root) == []
     store.close()
+
+
+def test_full_maintenance_leaves_a_bitmap_and_folds_keep_it(store):
+    put_all(store, {f"data/a/{i}.json": b"%d\n" % i for i in range(100)})
+    assert not store.maintenance.has_bitmap()
+    store.maintenance.full()
+    for number in range(3):
+        put(store, "data/b/c.json", b"%d\n" % number)
+    store.maintenance.fold()
+    assert store.maintenance.packs() == 2
+    assert store.maintenance.has_bitmap()
