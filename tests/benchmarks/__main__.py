@@ -8,9 +8,9 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import authentication, durable_put
+from tests.benchmarks import authentication, durable_put, git_serving
 
-QUESTIONS = {"durable-put": durable_put, "authentication": authentication}
+QUESTIONS = {"durable-put": durable_put, "authentication": authentication, "git-serving": git_serving}
 
 
 def main(asked: list[str]) -> None:

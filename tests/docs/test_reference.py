@@ -148,3 +148,5 @@ def test_the_page_on_performance_counts_as_the_benchmark_does():
     assert f"{counts['PER_NAMESPACE']} repositories a namespace" in text
     assert "| repositories | PUT, median (p95) |" in text
     assert f"in {counts['TURNS']} turns of {counts['GETS_A_TURN']} requests each" in text
+    assert f"the median of {counts['CLONE_ROUNDS']} rounds" in text
+    assert f"while {counts['AT_ONCE']} others clone" in text
