@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import json
+import random
+import re
 import shutil
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -168,3 +172,60 @@ def test_a_merged_line_does_not_show_what_was_there_while_it_was_private(catalog
     again = seen()
     told = json.dumps([again.commit(ANYONE, theirs), again.commits(ANYONE).results], default=str)
     assert "hidden" not in told
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_no_version_that_is_private_ever_shows_whatever_lines_were_merged(catalog, clone, seed):
+    chance = random.Random(seed)
+
+    def version() -> dict:
+        return {
+            "full_description": f"marker-{chance.getrandbits(64):016x}",
+            "is_public": chance.random() < 0.5,
+        }
+
+    for turn in range(10):
+        for number in range(chance.randrange(3)):
+            clone.edit(WEB, f"In the clone {turn}.{number}", **version())
+        for _ in range(chance.randrange(3)):
+            catalog.update(ALICE, "acme", "web", version(), patch=True)
+        catalog.join(ALICE, clone.hand_over(), settle(chance))
+        clone.git("pull", "-q", "--ff-only")
+        hidden = markers_never_public(clone)
+        assert not {marker for marker in hidden if marker in everything_shown(catalog)}
+    assert hidden <= set(re.findall("marker-[0-9a-f]+", everything_shown(catalog, ALICE)))
+
+
+def settle(chance: random.Random):
+    side = chance.choice(["ours", "theirs"])
+    return lambda *_: side
+
+
+def markers_never_public(clone: Clone) -> set[str]:
+    """Those of no commit's version that is public: a merge may take the text of one side and make it public."""
+    found: dict[bool, set[str]] = {True: set(), False: set()}
+    for commit in clone.git("rev-list", "HEAD").split():
+        document = loads(clone.git("show", f"{commit}:{WEB}").encode())
+        found[document.get("is_public", True)].add(document["full_description"])
+    return found[False] - found[True]
+
+
+def everything_shown(catalog: Catalog, caller: Caller = ANYONE) -> str:
+    """All that a caller is told of the one document, now and in the past."""
+    commits = [row["commit"] for row in catalog.commits(ALICE, 1, 100).results]
+    asked = [lambda: catalog.commits(caller, 1, 100).results, lambda: catalog.history(caller, "acme", "web", 1, 100)]
+    for commit in commits:
+        asked += [
+            partial(catalog.commit, caller, commit),
+            partial(catalog.detail, caller, "acme", "web", commit),
+            partial(catalog.diff, caller, "acme", "web", commit, None),
+            partial(catalog.diff, caller, "acme", "web", None, commit),
+            partial(catalog.unified_diff, caller, "acme", "web", commits[-1], commit),
+            partial(catalog.changes, caller, commit),
+        ]
+    told = []
+    for ask in asked:
+        with suppress(NotFound):
+            told.append(repr(ask()))
+    return "".join(told)

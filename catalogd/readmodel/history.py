@@ -135,10 +135,13 @@ class HistoryQueries:
             return Rows(total, entries, _mirrored(connection))
 
     def commit(self, seq: int, visibility: Visibility) -> CommitEntry | None:
-        """One commit, as in commits(); None if the caller may see none of its changes."""
+        """One commit, as in commits(); None if the caller may see none of its changes.
+
+        Who sees everything sees one without any as well: a merge, say.
+        """
         with self._connections.snapshot() as connection:
             entry = _commit_entry(connection, seq, visibility)
-        return entry if entry is not None and entry.changes else None
+        return entry if entry is not None and (entry.changes or visibility.everything) else None
 
     def changes_of(self, seq: int, visibility: Visibility, page: int, page_size: int) -> Rows[SeenChange]:
         """A page of a commit's changes that the caller may see."""
