@@ -36,12 +36,13 @@ class Follower(Lookout):
         self._catalog = catalog
         self._store = catalog.store
         self._fetched: str | None = None
+        self._counted: tuple[str | None, str | None, int] = (None, None, 0)
 
     def _look(self) -> None:
         try:
             fetched = self._remote.fetch()
-        except RemoteFailed as error:
-            raise Failed(_UNREACHABLE, error.detail) from error
+        except (RemoteFailed, OSError) as error:
+            raise Failed(_UNREACHABLE, str(error)) from error
         with self._guard:
             self._checked_at = self._clock()
             self._fetched = fetched
@@ -63,7 +64,7 @@ class Follower(Lookout):
             if self._store.contains(head, fetched):
                 detail = f"main is at {head} here, which is ahead of {fetched} on {self._remote.address}"
             raise Failed(_DIVERGED, detail)
-        self._store.take_in(head, fetched)
+        self._store.take_in(head, fetched, from_primary=True)
 
     def status(self) -> dict[str, Any]:
         """{primary, commit, behind_seconds, behind_commits, checked_at, failure}; what is not known is None.
@@ -86,7 +87,11 @@ class Follower(Lookout):
         if fetched is None:
             return None
         head = self._store.head()
-        return 0 if head == fetched else self._store.count(head, fetched)
+        if head == fetched:
+            return 0
+        if self._counted[:2] != (head, fetched):
+            self._counted = (head, fetched, self._store.count(head, fetched))
+        return self._counted[2]
 
     def health(self) -> dict[str, Any]:
         """The catalog's health, with `following`. It is degraded where the primary cannot be followed."""

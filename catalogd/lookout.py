@@ -31,6 +31,9 @@ class Failure(NamedTuple):
     lasts: bool = False
 
 
+_UNFORESEEN = Failure("unforeseen", "Something has failed that nobody has foreseen; the log says what.")
+
+
 class Failed(Exception):
     """A look has failed. `detail` is for the log."""
 
@@ -63,6 +66,7 @@ class Lookout(ABC):
         self._failure: Failure | None = None
         self._failing_since = 0.0
         self._failures = 0
+        self._took = 0.0
 
     def close(self) -> None:
         """End a look that is under way. From now on `wait` returns at once, and looks fail."""
@@ -90,6 +94,11 @@ class Lookout(ABC):
         except Failed as failed:
             self._note_failure(failed)
             return False
+        except Exception as error:  # the thread must go on, and so must reads
+            self._note_failure(Failed(_UNFORESEEN, repr(error)), error)
+            return False
+        finally:
+            self._took = self._monotonic() - began
         with self._guard:
             self._had_all_at = began
             if self._failure is not None:
@@ -108,12 +117,13 @@ class Lookout(ABC):
 
     def _pause(self) -> float:
         if not self._failures:
-            return self._interval
+            # From one look's beginning to the next, so that what is new waits no longer for a look that takes long.
+            return max(self._interval - self._took, self._interval / 10)
         # The random part keeps many from coming back to a server at the same moment.
         doubled = self._interval * 2.0 ** min(self._failures, 20)
         return max(self._interval, min(doubled, _LONGEST_PAUSE) * random.uniform(0.5, 1.0))
 
-    def _note_failure(self, failed: Failed) -> None:
+    def _note_failure(self, failed: Failed, unforeseen: Exception | None = None) -> None:
         with self._guard:
             self._failures += 1
             is_new = self._failure is not failed.failure
@@ -121,7 +131,7 @@ class Lookout(ABC):
                 self._failing_since = self._monotonic()
             self._failure = failed.failure
         if is_new and not self._is_closed:
-            log.warning("%s: %s", self._remote.address, failed.detail)
+            log.warning("%s: %s", self._remote.address, failed.detail, exc_info=unforeseen)
 
     @property
     def is_unwell(self) -> bool:

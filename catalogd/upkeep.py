@@ -80,10 +80,7 @@ class Upkeep:
 
     def _look(self, lookout: Lookout) -> None:
         while not self._stopping.is_set():
-            try:
-                lookout.step()
-            except Exception:  # as above: the catalog would stay where it is
-                log.exception("the primary or upstream could not be looked at; it is tried again")
+            lookout.step()
             lookout.wait()
 
     def _fold_activity(self) -> None:

@@ -113,7 +113,7 @@ def test_a_primary_that_is_gone_is_told_once_and_waited_for(
 ) -> None:
     away = tmp_path / "away"
     follower = follow(away)
-    caplog.set_level(logging.INFO, "catalogd.following")
+    caplog.set_level(logging.INFO, "catalogd.lookout")
     for _ in range(5):
         assert not follower.step()
     assert len(caplog.records) == 1
@@ -220,10 +220,13 @@ def test_a_replica_takes_no_writes_by_any_way_but_its_primary(primary: Catalog, 
         write(replica, "here")
     with pytest.raises(ReadOnly):
         write(Catalog.open(replica.store.root), "by another process")
+    head = write(primary, "two")
+    assert replica.store.remote(str(primary.store.root)).fetch() == head
+    with pytest.raises(ReadOnly):
+        replica.store.take_in(before, head)
     said = git(replica.store.root, "commit", "--allow-empty", "-m", "by hand")
     assert "replica of https://primary.example.org" in said
     assert replica.store.head() == before
-    write(primary, "two")
     assert follower.step()
     replica.store.be_replica_of("")
     assert write(replica, "promoted") == replica.store.head()
@@ -232,6 +235,19 @@ def test_a_replica_takes_no_writes_by_any_way_but_its_primary(primary: Catalog, 
 def test_a_write_that_changes_nothing_is_no_write(primary: Catalog, follow) -> None:
     replica = follow()._catalog
     assert write(replica, "one") == replica.store.head()
+
+
+def test_what_nobody_has_foreseen_is_a_failure_like_others(primary: Catalog, follow, caplog) -> None:
+    follower = follow()
+    write(primary, "two")
+    private = follower._catalog.store.private
+    (private / "taken").mkdir()  # a file is to be there
+    for _ in range(2):
+        assert not follower.step()
+    assert len([record for record in caplog.records if record.name == "catalogd.lookout"]) == 1
+    assert "irectory" not in follower.status()["failure"]
+    assert description_in(follower) == "one"
+    (private / "taken").rmdir()
 
 
 def test_closing_ends_what_waits(follow) -> None:

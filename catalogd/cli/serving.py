@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from pathlib import Path
 
@@ -150,7 +151,10 @@ def _begin(settings: Settings) -> None:
         return
     echo(f"Cloning {without_credentials(source)} into {settings.catalog}")
     sys.stdout.flush()
+    # As Control-C does, so that git is ended, too, and what was begun is removed.
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin_as_clone(settings.catalog.absolute(), source)
+    signal.signal(signal.SIGTERM, before)
 
 
 def _create(directory: Path, with_sample: bool) -> None:

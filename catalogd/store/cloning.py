@@ -25,7 +25,7 @@ def begin_as_clone(root: Path, url: str) -> None:
     for begun in root.parent.glob(prefix + "*"):
         owner = begun.name.removeprefix(prefix)
         if owner == str(os.getpid()) or not (owner.isdigit() and is_process_alive(int(owner))):
-            shutil.rmtree(begun)
+            shutil.rmtree(begun, ignore_errors=True)
     whole = root.parent / f"{prefix}{os.getpid()}"
     try:
         clone(url, whole)

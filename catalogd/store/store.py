@@ -212,13 +212,17 @@ class Store(Reader):
             return Outcome(self.head() or "", changed=False)
         return self._committer.submit(edit)
 
-    def take_in(self, old: str | None, new: str, bring: Callable[[], None] = lambda: None) -> None:
+    def take_in(
+        self, old: str | None, new: str, bring: Callable[[], None] = lambda: None, *, from_primary: bool = False
+    ) -> None:
         """Move main from `old` to a commit of others that contains it; durable, with files and followers on return.
 
         `bring` is called before, under the lock, and puts what is missing of their objects into the catalog; where it
-        raises, main stays. Raises Moved if main is not at `old`, EditedByHand where a hand has edited a file that
-        changes, NoSpace, StoreFailed, Unavailable.
+        raises, main stays. A replica takes in nothing but what is `from_primary`. Raises Moved if main is not at `old`,
+        EditedByHand where a hand has edited a file that changes, NoSpace, ReadOnly, StoreFailed, Unavailable.
         """
+        if self.primary and not from_primary:
+            raise ReadOnly(self.primary)
         with self.lock.held():
             self._committer.require_sound()
             try:

@@ -174,8 +174,7 @@ def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Catalogd
     if isinstance(error, UnsupportedMedia):
         resp.set_headers(error.accept)
     if isinstance(error, errors.ReadOnly) and server_of(f"{error.primary}/catalog.git") == error.primary:
-        query = f"?{req.query_string}" if req.query_string else ""
-        resp.set_header("Link", f'<{error.primary}{quote(req.path)}{query}>; rel="edit"')
+        resp.set_header("Link", f'<{error.primary}{quote(req.path)}>; rel="edit"')
     retry_after = getattr(error, "retry_after", None)
     if retry_after is not None:
         resp.set_header("Retry-After", str(max(1, int(retry_after))))

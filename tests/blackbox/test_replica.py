@@ -7,6 +7,8 @@ import hashlib
 import hmac
 import json
 import re
+import signal
+import socket
 import subprocess
 import threading
 import time
@@ -15,7 +17,7 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from served_catalog import Client, Served, assert_problem, git, run, wait_for
+from served_catalog import PROGRAM, Client, Served, assert_problem, environment, git, run, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -107,7 +109,19 @@ def test_a_primary_that_is_down_at_the_first_start_leaves_nothing_behind(tmp_pat
     assert not list(tmp_path.glob("*replica*"))
 
 
-def test_who_may_read_what_is_private_is_the_same_there(primary: Served, replica_of) -> None:
+def test_a_clone_that_is_stopped_ends_git_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        url = f"http://127.0.0.1:{silent.getsockname()[1]}/catalog.git"
+        command = [*PROGRAM, "serve", "--catalog", "replica", "--follow", url]
+        serving = subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.DEVNULL)
+        silent.accept()
+        serving.send_signal(signal.SIGTERM)
+        assert serving.wait(10) == 1
+    assert not list(tmp_path.glob("*replica*"))
+    assert url not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+
+
+def test_who_may_read_what_is_private_is_the_same_there(primary: Served, replica_of, tmp_path: Path) -> None:
     primary.user("bob")
     made(primary.run("namespace", "add", "acme", "--owner", "admin"))
     made(primary.run("namespace", "grant", "acme", "bob", "reader"))
@@ -120,6 +134,9 @@ def test_who_may_read_what_is_private_is_the_same_there(primary: Served, replica
     assert replica.client().get(path).status == 200
     for client in (replica.anonymous(), replica.client(eve)):
         assert client.get(path).status == 404
+    git(tmp_path, "clone", "-q", f"{replica.url}/public.git", "public")
+    assert (tmp_path / "public/data/team/one.json").exists()
+    assert not (tmp_path / "public/data/acme").exists()
     # What is taken from bob there, he has not here.
     made(primary.run("namespace", "revoke", "acme", "bob"))
     caught_up(replica, primary)
@@ -199,7 +216,7 @@ def test_a_primary_that_is_down_is_waited_for_and_reads_go_on(primary: Served, r
     metrics = replica.anonymous().get("/metrics").body.decode()
     assert "catalogd_following_failing 1.0" in metrics
     assert float(re.search(r"^catalogd_following_behind_seconds (\S+)", metrics, re.MULTILINE)[1]) > 2
-    assert replica.log_text.count("cannot be followed") == 1
+    assert replica.log_text.count("Cannot fetch from") == 1
     primary.start()
     describe(primary, "again")
     caught_up(replica, primary, 20)
@@ -226,6 +243,27 @@ def test_a_primary_with_another_history_is_not_followed_and_reads_go_on(
     assert (health.status, health.json["status"]) == (200, "degraded")
     assert "commits that the primary has not" in health.json["following"]["failure"]
     assert (head(replica), described(replica)) == (before, "first")
+
+
+def test_with_one_database_of_accounts_a_token_is_good_on_both(
+    new_catalog, replica_of, postgresql_url: str, tmp_path: Path
+) -> None:
+    config = tmp_path / "primary.toml"
+    config.write_text(f"state_url = {json.dumps(postgresql_url)}\n")
+    primary = new_catalog("primary", "--config", str(config))
+    client = primary.client()
+    assert client.post("/v1/repositories/team", {"repo_name": "one", "is_public": False}).status == 201
+    token = made(primary.run("token", "create", "admin", "--scope", "catalog", "--config", config))
+    follow = f"http://admin:{token}@127.0.0.1:{primary.address[1]}/catalog.git"
+    config = tmp_path / "replica.toml"
+    config.write_text(f"state_url = {json.dumps(postgresql_url)}\nfollow = {json.dumps(follow)}\n")
+    replica = new_catalog("replica", "--config", str(config))
+    there = replica.client(primary.token)
+    assert there.get("/v1/repositories/team/one").status == 200
+    assert client.put("/v1/repositories/team/one/star", b"").status == 204
+    assert there.get("/v1/repositories/team/one").json["repo_starred_count"] == 1
+    made_there = there.post("/v1/user/tokens", {"scopes": ["read"]})
+    assert primary.client(made_there.json["token"]).get("/v1/repositories/team/one").status == 200
 
 
 # --- under load
