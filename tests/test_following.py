@@ -90,6 +90,7 @@ def test_what_the_primary_commits_is_read_here(primary: Catalog, follow) -> None
         assert description_in(follower) == f"at {number}"
         assert follower.status()["commit"] == head
     root = follower._catalog.store.root
+    follower._catalog.follow_index()
     assert git(root, "status", "--porcelain") == ""
     assert (root / "data/team/one.json").read_bytes() == (primary.store.root / "data/team/one.json").read_bytes()
 

@@ -242,7 +242,8 @@ class Store(Reader):
             finally:
                 self._worktree.forget()
             self._follow_moved(changes)
-        self.follow_index()
+        if not from_primary:  # no hand commits there, so git's index may follow in its own time
+            self.follow_index()
 
     def _follow_moved(self, changes: list[Change]) -> None:
         """Nothing may turn the move into an error any more."""
