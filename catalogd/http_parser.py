@@ -11,14 +11,16 @@ import json
 import re
 import secrets
 import time
+from typing import Any
 
+from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
-from catalogd.web.errors import PROBLEM, is_git, kind_for_status, problem
+from catalogd.web.errors import PROBLEM, is_git, is_push, kind_for_status, problem
 
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
@@ -44,11 +46,32 @@ _READER_PATIENCE = 10.0
 _TURN = 64 * 1024
 
 
+class Limits(Adjustments):
+    """waitress's settings, which know one largest body for all requests, and with them the largest of each kind."""
+
+    def __init__(self, *, max_body: int, max_push: int, **adjustments: Any):
+        # waitress refuses a body of exactly its limit.
+        super().__init__(max_request_body_size=max(max_body, max_push) + 1, **adjustments)
+        self._max_body, self._max_push = max_body, max_push
+
+    def most_of(self, request: HTTPRequestParser) -> int:
+        """Bytes that the body of a request may have. Nobody pushes without credentials."""
+        may_push = is_push(getattr(request, "path", "")) and "AUTHORIZATION" in request.headers
+        return self._max_push if may_push else self._max_body
+
+
 class Parser(HTTPRequestParser):
-    """Refuses requests that two readers could understand in two ways."""
+    """Refuses requests that two readers could understand in two ways, and bodies that are too large for their path."""
+
+    adj: Limits
 
     def received(self, data: bytes) -> int:
         consumed = super().received(data)
+        if self.error is None and self.headers_finished:
+            most = self.adj.most_of(self)
+            if max(self.content_length, self.body_bytes_received) > most:
+                self.error = RequestEntityTooLarge(f"exceeds {most} bytes")
+                self.completed = True
         if self.completed:
             # A request that is refused, or that has no body, has nothing to be encouraged for.
             self.expect_continue = False
@@ -134,18 +157,23 @@ class Problem(ErrorTask):
     def execute(self) -> None:
         error: Error = self.request.error
         request_id = secrets.token_hex(16)
-        body = problem(kind_for_status(error.code), _sentence(error, self.channel.adj), request_id)
+        sentence = _sentence(error, self.channel.adj, self.request)
+        # A request that is refused need not have a path.
+        if is_git(getattr(self.request, "path", "")):
+            kind, body = "text/plain; charset=utf-8", f"{sentence}\n".encode()
+        else:
+            kind, body = PROBLEM, problem(kind_for_status(error.code), sentence, request_id)
         self.status = f"{error.code} {error.reason}"
-        self.response_headers += [("Content-Type", PROBLEM), ("X-Request-Id", request_id)]
+        self.response_headers += [("Content-Type", kind), ("X-Request-Id", request_id)]
         self.set_close_on_finish()
         self.content_length = len(body)
         self.channel.linger_when_flushed = True
         self.write(body)
 
 
-def _sentence(error: Error, adjustments: object) -> str:
+def _sentence(error: Error, adjustments: Limits, request: HTTPRequestParser) -> str:
     if isinstance(error, RequestEntityTooLarge):
-        return f"The body is too large: this server reads at most {adjustments.max_request_body_size - 1} bytes."
+        return f"The body is too large: this server reads at most {adjustments.most_of(request)} bytes."
     if error.code == 431:
         most = adjustments.max_request_header_size
         return f"The headers are too large: this server reads at most {most} bytes."

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, BinaryIO
 
 from catalogd import names, rights
 from catalogd.accounts import (
@@ -21,6 +21,7 @@ from catalogd.accounts import (
 from catalogd.catalog import Caller, Catalog, IfMatch, OrganizationFound
 from catalogd.documents import Role
 from catalogd.errors import AlreadyExists, Fault, Forbidden, Invalid
+from catalogd.store import IsWanted
 
 
 class People:
@@ -160,6 +161,10 @@ class People:
     def grant(self, caller: Caller, namespace: str, user: str, role: Role) -> tuple[OrganizationFound, bool]:
         """As Catalog.grant."""
         return self._catalog.grant(caller, namespace, user, role, self._accounts.are_users)
+
+    def receive_pack(self, caller: Caller, body: Iterable[bytes], is_wanted: IsWanted) -> tuple[BinaryIO, bool]:
+        """As Catalog.receive_pack."""
+        return self._catalog.receive_pack(caller, body, self._accounts.are_users, is_wanted)
 
     def owners(self) -> list[tuple[str, list[str]]]:
         """(namespace, its owners) by name, for who may see everything: organizations, and users with repositories."""

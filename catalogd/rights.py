@@ -73,9 +73,15 @@ TELL = Right(
     "tell", "An admin, or a forge whose webhook is signed with `sync_secret`.", _ADMINISTERING, unconfined=True,
     needs_credentials=False,
 )  # fmt: skip
+PUSH = Right(
+    "push", "An admin, or anybody whose token has the scope `catalog` too; and for each change, whoever may make it by "
+    "another call.", _WRITING, unconfined=True,
+)  # fmt: skip
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
-RIGHTS = (OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, TELL, ADMINISTER)
+RIGHTS = (
+    OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, PUSH, TELL, ADMINISTER,
+)  # fmt: skip
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
 
@@ -181,11 +187,16 @@ def require_star(account: Account, namespace: str) -> None:
         raise _confined(account, namespace)
 
 
+def administers(account: Account) -> bool:
+    """Whether it is an admin whose credentials are good for that."""
+    return account.is_admin and SCOPE_ADMIN in account.scopes
+
+
 def require_admin(account: Account) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for any other that may not administer."""
     if account.is_anonymous:
         require_scope(account, ADMINISTER)
-    if not account.is_admin or SCOPE_ADMIN not in account.scopes:
+    if not administers(account):
         raise Forbidden("This needs an admin, with a token that has the scope admin.")
     require_scope(account, ADMINISTER)
 
@@ -195,6 +206,12 @@ def require_clone(account: Account) -> None:
     require_scope(account, CLONE)
     if SCOPE_CATALOG not in account.scopes and not (account.is_admin and sees_private(account)):
         raise Forbidden("To clone the whole catalog needs an admin, or a token with the scope catalog.")
+
+
+def require_push(account: Account) -> None:
+    """To push at all: who names an object by its id could read it so. Raises Unauthenticated, Forbidden."""
+    require_scope(account, PUSH)
+    require_clone(account)
 
 
 def _confined(account: Account, namespace: str) -> Forbidden:

@@ -21,7 +21,7 @@ from waitress.adjustments import Adjustments
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
-from catalogd.http_parser import Channel
+from catalogd.http_parser import Channel, Limits
 from catalogd.settings import Address, Settings
 
 log = logging.getLogger(__name__)
@@ -166,14 +166,14 @@ class _Listener(TcpWSGIServer):
         return bool(self.active_channels)
 
 
-def _adjustments(settings: Settings, sockets: list[socket.socket]) -> Adjustments:
-    return Adjustments(
+def _adjustments(settings: Settings, sockets: list[socket.socket]) -> Limits:
+    return Limits(
         sockets=sockets,
         threads=settings.threads,
         ident="catalogd",
         server_name=settings.listen.host,
-        # waitress refuses a body of exactly its limit.
-        max_request_body_size=settings.max_body + 1,
+        max_body=settings.max_body,
+        max_push=settings.max_push,
         max_request_header_size=_MAX_HEADERS,
         recv_bytes=_RECEIVE,
         outbuf_high_watermark=_MAX_PENDING,

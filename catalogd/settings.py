@@ -191,6 +191,9 @@ class Settings:
     max_body: int = field(
         **_setting(_whole(KIB, GIB, "bytes"), str(8 * MIB), "largest body of a request that is read, in bytes")
     )
+    max_push: int = field(
+        **_setting(_whole(KIB, 4 * GIB, "bytes"), str(64 * MIB), "largest push of git's that is taken, in bytes")
+    )
     public_url: str = field(
         **_setting(_public_url, "", "base of absolute links in responses; empty takes it from the request")
     )

@@ -21,7 +21,7 @@ from catalogd.errors import (
     PreconditionFailed,
 )  # fmt: skip
 from catalogd.readmodel import HistoryEntry, Row, fault_in
-from catalogd.store import Draft, Edit, Outcome, Reading, blob_id, rfc3339
+from catalogd.store import Draft, Edit, Outcome, Reading, Snapshot, blob_id, rfc3339
 
 Document = bodies.Document
 Change = Callable[[Document, str], Document]
@@ -183,7 +183,7 @@ class UseCases:
             raise Invalid(f"The document of {namespace}/{repo_name} does not fit the schema.", faults)
         return canonical.dumps(canonical.complete(stored) if complete else stored)
 
-    def _schemas_in(self, reading: Reading) -> Schemas:
+    def _schemas_in(self, reading: Reading | Snapshot) -> Schemas:
         """The schemas in force. Raises BrokenSchema."""
         key = tuple(reading.id_of(names.schema_path(kind)) for kind in names.KINDS)
         schemas = self._schemas.get(key)
@@ -199,7 +199,7 @@ class UseCases:
         return self._store.submit(Edit(account.name or "anonymous", account.email or "", draft, trailers))
 
 
-def roles_in(reading: Reading, namespace: str) -> Mapping[str, Role] | None:
+def roles_in(reading: Reading | Snapshot, namespace: str) -> Mapping[str, Role] | None:
     """User -> role in the organization of that name in what is read; None if there is none."""
     found = reading.read(names.namespace_path(namespace))
     return None if found is None else organizations.stored_roles(namespace, found[1])

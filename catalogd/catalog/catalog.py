@@ -14,6 +14,7 @@ from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.organizations import Organizations
 from catalogd.catalog.publishing import Publishing
+from catalogd.catalog.pushing import Pushing
 from catalogd.catalog.repositories import Repositories
 from catalogd.catalog.serving import Serving
 from catalogd.catalog.timeline import Timeline
@@ -24,7 +25,9 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 
-class Catalog(Repositories, Timeline, Organizations, Counting, Joining, Serving, Publishing, Transfer, Examination):
+class Catalog(
+    Repositories, Timeline, Organizations, Counting, Joining, Serving, Pushing, Publishing, Transfer, Examination
+):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 
     def __init__(self, mirror: Mirror, clock: Callable[[], float] = time.time):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
@@ -120,10 +120,7 @@ class Organizations(UseCases):
                 raise no_organization(namespace)
             self._require(caller, reading, rights.GOVERN, namespace)
             require_match(if_match, found[0], "organization")
-            left = len(reading.names(f"data/{namespace}"))
-            if left:
-                what = "1 repository" if left == 1 else f"{left} repositories"
-                raise Conflict(f"The namespace {namespace} has {what}; delete what is there first.")
+            require_empty(namespace, reading.names(f"data/{namespace}"))
             return Draft(f"Delete namespace {namespace}", {path: None})
 
         return self._submit(caller, draft, f"delete namespace {namespace}").commit
@@ -206,7 +203,7 @@ class Organizations(UseCases):
                 raise no_organization(namespace)
             self._require(caller, reading, rights.GOVERN, namespace)
             require_match(if_match, found[0], "organization")
-            before = _parsed(namespace, found[1])
+            before = parse_organization(namespace, found[1])
             given = change(before)
             after = _filled(given)
             result.document, result.blob = before, found[0]
@@ -225,20 +222,7 @@ class Organizations(UseCases):
         faults say where in `given`.
         """
         data = self._validated_organization(reading, namespace, given)
-        if not given["owners"]:
-            fault = Fault("/owners", "must name at least one user: the last owner cannot be removed")
-            raise Invalid(f"The namespace {namespace} would have no owner.", [fault])
-        were = {member for name in LISTS for member in before.get(name, ())}
-        new = {member for name in LISTS for member in given[name]} - were
-        unknown = new - known(new) if new else set()
-        if unknown:
-            faults = [
-                Fault(f"/{name}/{index}", f"must be a user; there is none named {member}")
-                for name in LISTS
-                for index, member in enumerate(given[name])
-                if member in unknown
-            ][:_MOST_FAULTS]
-            raise Invalid("Members must be users.", faults)
+        require_members(namespace, given, before, known)
         return data
 
     def _validated_organization(self, reading: Reading, namespace: str, document: Document) -> bytes:
@@ -263,6 +247,34 @@ def _shown_to_member(caller: Caller, document: Document, blob: str, commit: str)
     return OrganizationFound(document, role.name.lower() if role else None, blob, commit)
 
 
+def require_empty(namespace: str, names_left: Collection[str]) -> None:
+    """Before an organization goes. Raises Conflict where its namespace still has repositories."""
+    if names_left:
+        left = len(names_left)
+        what = "1 repository" if left == 1 else f"{left} repositories"
+        raise Conflict(f"The namespace {namespace} has {what}; delete what is there first.")
+
+
+def require_members(namespace: str, given: Document, before: Document, known: KnownUsers) -> None:
+    """An organization has an owner, and no members who are no users but those that it had before. Raises Invalid, whose
+    faults say where in `given`.
+    """
+    if not given["owners"]:
+        fault = Fault("/owners", "must name at least one user: the last owner cannot be removed")
+        raise Invalid(f"The namespace {namespace} would have no owner.", [fault])
+    were = {member for name in LISTS for member in before.get(name, ())}
+    new = {member for name in LISTS for member in given[name]} - were
+    unknown = new - known(new) if new else set()
+    if unknown:
+        faults = [
+            Fault(f"/{name}/{index}", f"must be a user; there is none named {member}")
+            for name in LISTS
+            for index, member in enumerate(given[name])
+            if member in unknown
+        ][:_MOST_FAULTS]
+        raise Invalid("Members must be users.", faults)
+
+
 def no_organization(namespace: str) -> NotFound:
     return NotFound(f"There is no organization {namespace}.")
 
@@ -273,7 +285,7 @@ def _filled(document: Document) -> Document:
     return complete(document) if is_sound else document
 
 
-def _parsed(namespace: str, data: bytes) -> Document:
+def parse_organization(namespace: str, data: bytes) -> Document:
     """The complete document in a stored file. Raises Conflict where a hand has broken it."""
     try:
         return parse(namespace, data)

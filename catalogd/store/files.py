@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
@@ -61,7 +62,7 @@ def write_to_replace(path: Path | str, data: bytes, mode: int = 0o644) -> None:
         try:
             if data:
                 os.posix_fallocate(descriptor, 0, len(data))
-            _write_all(descriptor, data)
+            write_all(descriptor, data)
         finally:
             os.close(descriptor)
     except BaseException:
@@ -73,7 +74,7 @@ def overwrite(path: str, data: bytes) -> None:
     """Put `data` in the place of the first bytes of a file that has as many; no room is needed for it."""
     descriptor = os.open(path, os.O_WRONLY)
     try:
-        _write_all(descriptor, data)
+        write_all(descriptor, data)
     finally:
         os.close(descriptor)
 
@@ -91,6 +92,14 @@ def remove(path: Path | str) -> None:
     """Remove a file, if it is there."""
     with suppress(FileNotFoundError):
         os.unlink(path)
+
+
+def remove_tree(path: Path) -> None:
+    """Remove a file or a directory with all that is in it, as far as it is there and can be removed."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        remove(path)
 
 
 def read_or_none(path: Path | str) -> bytes | None:
@@ -116,7 +125,8 @@ def read_all(descriptor: int) -> bytes:
     return data + block
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
+def write_all(descriptor: int, data: bytes) -> None:
+    """Write all of it to an open file."""
     view = memoryview(data)
     while view:
         view = view[os.write(descriptor, view) :]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
@@ -34,10 +34,19 @@ class Child(NamedTuple):
     keeper: object
 
 
-class Git:
-    """C git on one catalog. Threads may share it."""
+class ObjectTooLarge(CatalogdError):
+    """An object is larger than may be read here. `size` is in bytes."""
 
-    def __init__(self, root: Path, *, bare: bool = False):
+    def __init__(self, object_id: str, size: int):
+        super().__init__(f"The object {object_id} has {size:,} bytes.")
+        self.size = size
+
+
+class Git:
+    """C git on one repository. Threads may share it. `most` is how many bytes of which kind of object are read."""
+
+    def __init__(self, root: Path, *, bare: bool = False, most: Mapping[str, int] | None = None):
+        self._most = most or {}
         try:
             self._repository = gitpython.Repo(root)
         except (GitError, OSError, ValueError) as error:
@@ -137,7 +146,10 @@ class Git:
             self._end_reader()
 
     def read_object(self, object_id: str) -> tuple[str, bytes]:
-        """(kind, content) of an object, by a `git cat-file --batch` that stays. Raises KeyError if there is none."""
+        """(kind, content) of an object, by a `git cat-file --batch` that stays.
+
+        Raises KeyError if there is none, ObjectTooLarge.
+        """
         with self._reading:
             try:
                 return self._ask(object_id)
@@ -165,6 +177,9 @@ class Git:
                 raise KeyError(object_id)
             raise BrokenPipeError("git cat-file has ended")
         found, kind, size = words[0], words[1].decode(), int(words[2])
+        if size > self._most.get(kind, size):
+            self._end_reader()  # or all of it would have to be read
+            raise ObjectTooLarge(object_id, size)
         data = answers.read(size + 1)[:-1]
         if len(data) != size or not found.startswith(object_id.encode()):
             raise BrokenPipeError("git cat-file has ended in the middle of an answer, or answers another question")

@@ -45,6 +45,16 @@ class Entry(NamedTuple):
     def is_tree(self) -> bool:
         return self.mode == TREE_MODE
 
+    @property
+    def is_file(self) -> bool:
+        """Whether it has a content of its own: a file or a link."""
+        return self.mode not in (TREE_MODE, SUBMODULE_MODE)
+
+    @property
+    def is_plain_file(self) -> bool:
+        """Whether it is a file that nobody is to execute: no link, no repository of its own."""
+        return self.mode == FILE_MODE
+
 
 @dataclass(frozen=True, slots=True)
 class Splice:
@@ -103,6 +113,12 @@ class Tree:
     def names(self) -> list[str]:
         """The names in it, without the "/" of directories."""
         return [key.rstrip(b"/").decode("utf-8", "surrogateescape") for key in self._keys]
+
+    def differences(self, other: Tree) -> list[tuple[str, Entry | None, Entry | None]]:
+        """(name, what is here, what is there) of each name that does not stand for the same in both, by name."""
+        mine, theirs = set(self._entries), set(other._entries)
+        here, there = ({_name(raw): _parse_entry(raw) for raw in only} for only in (mine - theirs, theirs - mine))
+        return [(name, here.get(name), there.get(name)) for name in sorted(here.keys() | there.keys())]
 
     def updated(self, changes: Mapping[str, Entry | None]) -> Tree:
         """This tree with each named entry set, or removed where it is None.
@@ -175,6 +191,10 @@ def _key(name: bytes, mode: bytes) -> bytes:
 
 def _serialize(name: bytes, entry: Entry) -> bytes:
     return entry.mode + b" " + name + b"\0" + bytes.fromhex(entry.id)
+
+
+def _name(raw: bytes) -> str:
+    return raw[raw.index(b" ") + 1 : -_ID_BYTES - 1].decode("utf-8", "surrogateescape")
 
 
 def _parse_entry(raw: bytes) -> Entry:

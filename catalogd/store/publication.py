@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from catalogd.store.children import Children
 from catalogd.store.edits import Edit
 from catalogd.store.files import read_or_none, replace_durably
 from catalogd.store.git import Git
@@ -24,7 +25,7 @@ from catalogd.store.history import COMMITTER
 from catalogd.store.locks import CatalogLock
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.refs import Branch
-from catalogd.store.serving import Children, UploadPack
+from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache
 
 log = logging.getLogger(__name__)

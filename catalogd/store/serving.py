@@ -7,36 +7,20 @@ kept until somebody asks after main has moved, and made once however many ask at
 
 from __future__ import annotations
 
-import errno
 import hashlib
-import logging
-import os
 import re
-import shutil
-import signal
-import subprocess
 import tempfile
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-from catalogd.errors import Malformed, NoSpace, Unavailable
+from catalogd.errors import Malformed
+from catalogd.store.children import Children, IsWanted, acquire, command, require_good, scratch_file
 from catalogd.store.files import read_or_none
 from catalogd.store.refs import BRANCH
 
-log = logging.getLogger(__name__)
-
-# How long a request waits for its turn, how often it looks whether its client is still there, and after how long a
-# child is ended, in seconds.
-_PATIENCE = 20.0
-_LOOK = 0.05
-_LONGEST = 600.0
-# So many bytes of the disk are left to the catalog itself.
-_LEFT_FREE = 256 << 20
 # So many answers to clones are kept at most: what a few versions of git ask for, whole and shallow.
 _MOST_KEPT = 8
 
@@ -47,113 +31,17 @@ _HAVE = b"0032have "
 # It is answered from the refs, so its answer changes with them.
 _LIST_REFS = b"command=ls-refs"
 
-# No configuration of a user's or the system's counts, which may name programs to run; nor does what a hook has set.
-_ENVIRONMENT = (
-    "-u", "GIT_DIR", "-u", "GIT_WORK_TREE", "-u", "GIT_INDEX_FILE", "-u", "GIT_PROTOCOL",
-    "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL=/dev/null", "LC_ALL=C",
-)  # fmt: skip
 # What stands in front of the refs before version 2: a packet line and a flush.
 _SERVICE = b"001e# service=git-upload-pack\n0000"
-_CONFIGURATION = {
-    "safe.directory": "*",
-    "uploadpack.allowFilter": "true",
-    "uploadpackfilter.allow": "false",
-    "uploadpackfilter.blob:none.allow": "true",
-    "uploadpackfilter.blob:limit.allow": "true",
-    "uploadpackfilter.tree.allow": "true",
-}
-
-IsWanted = Callable[[], bool]
-
-
-class ClientGone(Exception):
-    """The client has closed its connection: nobody waits for the answer."""
-
-
-class Children:
-    """At most so many git children of all repositories at once, each with all that it starts itself."""
-
-    def __init__(self, most: int):
-        self._turn = threading.BoundedSemaphore(most)
-        self._guard = threading.Lock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-        self._is_closed = False
-
-    def close(self) -> None:
-        """End those that run; no more are started."""
-        with self._guard:
-            self._is_closed = True
-            for child in self._running:
-                _end(child)
-
-    def run(self, command: list[str], request: BinaryIO, answer: BinaryIO, is_wanted: IsWanted) -> int:
-        """The exit status of a command, when its turn has come and it has ended. What it says besides is for the log.
-
-        Raises Unavailable if the turn does not come in time, or the end, or if it is ended from outside; ClientGone.
-        """
-        with self._waited_for(is_wanted), self._started(command, request, answer) as child:
-            status, said = _ended(child, is_wanted)
-        if status < 0:
-            raise Unavailable("The answer was broken off.", retry_after=10)
-        if status:
-            log.info("git refuses: %s", said.decode("utf-8", "replace").strip())
-        return status
-
-    @contextmanager
-    def _waited_for(self, is_wanted: IsWanted) -> Iterator[None]:
-        _acquire(self._turn.acquire, is_wanted)
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    @contextmanager
-    def _started(self, command: list[str], request: BinaryIO, answer: BinaryIO) -> Iterator[subprocess.Popen[bytes]]:
-        with self._guard:
-            if self._is_closed:
-                raise Unavailable("The server stops.")
-            # In a group of its own, so that it is ended together with what it has started; but in our session, as Linux
-            # weighs `nice` only within one (sched(7), "The autogroup feature").
-            child = subprocess.Popen(command, stdin=request, stdout=answer, stderr=subprocess.PIPE, process_group=0)
-            self._running.add(child)
-        try:
-            with child:
-                yield child
-        finally:
-            with self._guard:
-                self._running.discard(child)
-
-
-def _acquire(acquire: Callable[..., bool], is_wanted: IsWanted) -> None:
-    """Waits for something. Raises Unavailable if it does not come in time, ClientGone."""
-    deadline = time.monotonic() + _PATIENCE
-    while not acquire(timeout=_LOOK):
-        if not is_wanted():
-            raise ClientGone
-        if time.monotonic() > deadline:
-            raise Unavailable("Too many are cloning now; try again.", retry_after=10)
-
-
-def _ended(child: subprocess.Popen[bytes], is_wanted: IsWanted) -> tuple[int, bytes]:
-    """(exit status, what was said on standard error). Raises ClientGone, Unavailable."""
-    deadline = time.monotonic() + _LONGEST
-    while True:
-        try:
-            _, said = child.communicate(timeout=_LOOK)
-            return child.returncode, said
-        except subprocess.TimeoutExpired:
-            pass
-        if not is_wanted():
-            _end(child)
-            raise ClientGone
-        if time.monotonic() > deadline:
-            _end(child)
-            raise Unavailable("The answer took too long to make.", retry_after=60)
-
-
-def _end(child: subprocess.Popen[bytes]) -> None:
-    with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)
+# A later pattern wins: all refs but main are hidden.
+ONLY_MAIN = (("safe.directory", "*"), ("transfer.hideRefs", "refs/"), ("transfer.hideRefs", f"!{BRANCH}"))
+_CONFIGURATION = (
+    ("uploadpack.allowFilter", "true"),
+    ("uploadpackfilter.allow", "false"),
+    ("uploadpackfilter.blob:none.allow", "true"),
+    ("uploadpackfilter.blob:limit.allow", "true"),
+    ("uploadpackfilter.tree.allow", "true"),
+)
 
 
 class _Kept:
@@ -215,7 +103,7 @@ class UploadPack:
         if _HAVE in asked or _LIST_REFS in asked:
             return self._run((), protocol, asked, is_wanted)[0]
         kept = self._kept_for(head, hashlib.sha256(f"{protocol} {self._shows_head}\n".encode() + asked).digest())
-        _acquire(kept.making.acquire, is_wanted)
+        acquire(kept.making.acquire, is_wanted)
         try:
             again = kept.again()
             if again is not None:
@@ -245,44 +133,18 @@ class UploadPack:
         self, options: tuple[str, ...], protocol: str | None, asked: bytes, is_wanted: IsWanted
     ) -> tuple[BinaryIO, bool]:
         """(what git says, whether it has not refused). A file that is gone once it is closed."""
-        command = _command(self._git_dir, options, protocol, self._shows_head)
-        if shutil.disk_usage(self._scratch).free < _LEFT_FREE:
-            raise NoSpace("There is too little room on the catalog's disk to answer git.")
-        # It is handed on, and whoever reads it closes it.
-        answer = tempfile.NamedTemporaryFile(dir=self._scratch, prefix=f"{os.getpid()}-")  # noqa: SIM115
-        try:
-            with tempfile.TemporaryFile(dir=self._scratch) as request:
-                request.write(asked)
-                request.seek(0)
-                is_good = self._children.run(command, request, answer, is_wanted) == 0
-            if not is_good and not _is_refusal(answer):
-                raise Malformed("git cannot answer this request.")
-            answer.seek(0)
-            return answer, is_good
-        except BaseException as error:
-            answer.close()
-            if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-                raise NoSpace("There is no room left on the catalog's disk to answer git.") from error
-            raise
-
-
-def _is_refusal(answer: BinaryIO) -> bool:
-    """Whether what git says ends in words for its user: an ERR line (gitprotocol-pack)."""
-    size = answer.seek(0, os.SEEK_END)
-    answer.seek(max(0, size - 1100))
-    return b"ERR " in answer.read()
+        to_run = _command(self._git_dir, options, protocol, self._shows_head)
+        with scratch_file(self._scratch) as answer, tempfile.TemporaryFile(dir=self._scratch) as request:
+            request.write(asked)
+            request.seek(0)
+            is_good = require_good(self._children.run(to_run, request, answer, is_wanted), answer)
+        return answer, is_good
 
 
 def _command(git_dir: Path, options: tuple[str, ...], protocol: str | None, shows_head: bool) -> list[str]:
-    environment = list(_ENVIRONMENT)
-    if protocol is not None:
-        if not _PROTOCOL.fullmatch(protocol):
-            raise Malformed("The header Git-Protocol must be version=0, version=1 or version=2.")
-        environment.append(f"GIT_PROTOCOL={protocol}")
-    # A later pattern wins: all refs but main are hidden.
-    hidden = ["refs/", f"!{BRANCH}", *([] if shows_head else ["HEAD"])]
-    settings = [*_CONFIGURATION.items(), *(("transfer.hideRefs", pattern) for pattern in hidden)]
-    configuration = [part for key, value in settings for part in ("-c", f"{key}={value}")]
-    # Behind what answers the API.
-    git = ["nice", "-n", "10", "git", *configuration, "upload-pack", "--stateless-rpc", "--strict", *options]
-    return ["env", *environment, *git, str(git_dir)]
+    if protocol is not None and not _PROTOCOL.fullmatch(protocol):
+        raise Malformed("The header Git-Protocol must be version=0, version=1 or version=2.")
+    hidden = () if shows_head else (("transfer.hideRefs", "HEAD"),)
+    git = ("upload-pack", "--stateless-rpc", "--strict", *options, str(git_dir))
+    environment = [f"GIT_PROTOCOL={protocol}"] if protocol else []
+    return command(git, (*_CONFIGURATION, *ONLY_MAIN, *hidden), environment)

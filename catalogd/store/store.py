@@ -7,8 +7,9 @@
   .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
   .git/catalogd/primary         of a replica: where writes go instead
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
+  .git/catalogd/push-hooks/     what asks the server about a push over HTTP (receiving.py)
   .git/catalogd/public.git, public.of, public.lock   what everybody may see of it (publication.py)
-  .git/catalogd/scratch/        files on their way into place, "<process id>-..."
+  .git/catalogd/scratch/        files and pushes on their way into place, "<process id>-..."
   .git/catalogd/readmodel.db, state.db   not the store's
 """
 
@@ -26,9 +27,10 @@ from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACata
 from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store import hooks
 from catalogd.store.attributes import merge_driver
+from catalogd.store.children import Children
 from catalogd.store.committer import AfterCommit, Committer
 from catalogd.store.edits import Edit, Outcome, Reading
-from catalogd.store.files import read_or_none, replace_durably
+from catalogd.store.files import read_or_none, remove_tree, replace_durably
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.history import Change
 from catalogd.store.index import Followed, Index
@@ -38,10 +40,11 @@ from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
 from catalogd.store.publication import Publication
 from catalogd.store.reader import Reader
+from catalogd.store.receiving import ReceivePack, install_hook
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch, Moved, Unsure
 from catalogd.store.remote import Remote
-from catalogd.store.serving import Children, UploadPack
+from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache
 from catalogd.store.worktree import WorkTree
 
@@ -100,6 +103,9 @@ class Store(Reader):
         self.maintenance = Maintenance(self._git, self._packs)
         self._children = Children(git_children)
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
+        push_hooks = self.private / "push-hooks"
+        install_hook(push_hooks)
+        self.receive_pack = ReceivePack(self._git, self._scratch, push_hooks, self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
         self._after_move = after_move
         self._server_lock: int | None = None
@@ -372,7 +378,7 @@ class Store(Reader):
         self._index.clear_stale_lock(_PATIENCE)
         for leftover in self._scratch.iterdir():  # after the locks: these tell whose they were
             if is_leftover(leftover):
-                leftover.unlink(missing_ok=True)
+                remove_tree(leftover)
         if not self._is_served():
             self._redo.replay()
         head = self.head()

@@ -88,7 +88,7 @@ def _handlers(
         "account": OwnAccount(accounts, people, *form),
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
-        "git": GitService(catalog),
+        "git": GitService(catalog, people, settings.max_push),
         "operations": Operations(lookout.health if lookout else catalog.health, metrics),
         "sync": Sync(lookout, settings.sync_secret, settings.max_body),
     }

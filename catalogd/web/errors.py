@@ -93,6 +93,7 @@ _BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
 _BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
 _INTERNAL = _BY_STATUS[500]
 _GIT = ("/catalog.git/", "/public.git/")
+_PUSH = "/catalog.git/git-receive-pack"
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
@@ -151,6 +152,11 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
 def is_git(path: str) -> bool:
     """Whether a path is for git clients."""
     return path.startswith(_GIT)
+
+
+def is_push(path: str) -> bool:
+    """Whether a path takes git's pushes, which may be larger than other bodies."""
+    return path == _PUSH
 
 
 def _cut(text: str) -> str:

@@ -1,4 +1,4 @@
-"""git clients: the smart protocol over HTTP (gitprotocol-http), as far as clone and fetch go.
+"""git clients: the smart protocol over HTTP (gitprotocol-http), for clone, fetch and push.
 
 Errors are plain text here, which git shows to its user.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import BinaryIO
 
@@ -15,63 +15,87 @@ import falcon
 
 from catalogd.catalog import Catalog
 from catalogd.errors import Forbidden, Malformed, NotFound, Unavailable
+from catalogd.people import People
 from catalogd.store import ClientGone, IsWanted
 from catalogd.web.errors import TooLarge, UnsupportedMedia
 from catalogd.web.replies import caller
 from catalogd.web.requests import Request
 
-UPLOAD_PACK = "git-upload-pack"
-_ASKED = f"application/x-{UPLOAD_PACK}-request"
-_ANSWER = f"application/x-{UPLOAD_PACK}-result"
-_ADVERTISEMENT = f"application/x-{UPLOAD_PACK}-advertisement"
+UPLOAD_PACK, RECEIVE_PACK = "git-upload-pack", "git-receive-pack"
 
 # What a client has and wants, inflated: some 160,000 commits.
 _MOST_ASKED = 8 << 20
+# So much of a body is inflated at once.
+_AT_ONCE = 1 << 18
 
-
-_NO_PUSH = "The catalog takes no pushes over HTTP."
+_NO_PUSH = "What is public follows the catalog and takes no pushes. Push to /catalog.git."
 _NOT_SMART = "Only git's smart protocol is served here; no files to fetch one by one, and no Git LFS."
+
+Advertise = Callable[[], bytes]
 
 
 class GitService:
-    """Serves the catalog to git: all of it, and what is public."""
+    """Serves the catalog to git: all of it, and what is public; and takes pushes."""
 
-    def __init__(self, catalog: Catalog):
+    def __init__(self, catalog: Catalog, people: People, max_push: int):
         self._catalog = catalog
+        self._people = people
+        self._max_push = max_push
 
     def refs(self, req: Request, resp: falcon.Response) -> None:
-        _refs(req, resp, lambda *asked: self._catalog.advertise(caller(req), *asked))
+        fetch = lambda: self._catalog.advertise(caller(req), _protocol(req), _is_wanted(req))  # noqa: E731
+        push = lambda: self._catalog.advertise_receive(caller(req), _is_wanted(req))  # noqa: E731
+        _refs(req, resp, {UPLOAD_PACK: fetch, RECEIVE_PACK: push})
 
     def upload_pack(self, req: Request, resp: falcon.Response) -> None:
         _upload_pack(req, resp, lambda *asked: self._catalog.upload_pack(caller(req), *asked))
 
+    def receive_pack(self, req: Request, resp: falcon.Response) -> bool:
+        """Whether main has moved by the push. One that is refused is told so by git, with a 200."""
+        self._catalog.require_push(caller(req))
+        _check_type(req, RECEIVE_PACK)
+        with _told():
+            file, moved = self._people.receive_pack(caller(req), _body(req, self._max_push), _is_wanted(req))
+        _send(resp, file, RECEIVE_PACK)
+        return moved
+
     def public_refs(self, req: Request, resp: falcon.Response) -> None:
-        _refs(req, resp, self._catalog.advertise_public)
+        fetch = lambda: self._catalog.advertise_public(_protocol(req), _is_wanted(req))  # noqa: E731
+        _refs(req, resp, {UPLOAD_PACK: fetch})
 
     def public_upload_pack(self, req: Request, resp: falcon.Response) -> None:
         _upload_pack(req, resp, self._catalog.upload_public)
 
 
-def _refs(req: Request, resp: falcon.Response, advertise: Callable[[str | None, IsWanted], bytes]) -> None:
+def _refs(req: Request, resp: falcon.Response, services: Mapping[str, Advertise]) -> None:
     service = req.parameters["service"]
-    if service != UPLOAD_PACK:
-        raise Forbidden(_NO_PUSH if service else _NOT_SMART)
+    if service not in services:
+        raise Forbidden(_NO_PUSH if service == RECEIVE_PACK else _NOT_SMART)
     with _told():
-        resp.data = advertise(_protocol(req), _is_wanted(req))
-    resp.content_type = _ADVERTISEMENT
+        resp.data = services[service]()
+    resp.content_type = f"application/x-{service}-advertisement"
 
 
 def _upload_pack(
     req: Request, resp: falcon.Response, answer: Callable[[str | None, bytes, IsWanted], BinaryIO]
 ) -> None:
-    if req.content_type != _ASKED:
-        raise UnsupportedMedia(f"The Content-Type must be {_ASKED}.", {"Accept": _ASKED})
+    _check_type(req, UPLOAD_PACK)
     with _told():
-        file = answer(_protocol(req), _asked(req), _is_wanted(req))
+        file = answer(_protocol(req), b"".join(_body(req, _MOST_ASKED)), _is_wanted(req))
+    _send(resp, file, UPLOAD_PACK)
+
+
+def _check_type(req: Request, service: str) -> None:
+    asked = f"application/x-{service}-request"
+    if req.content_type != asked:
+        raise UnsupportedMedia(f"The Content-Type must be {asked}.", {"Accept": asked})
+
+
+def _send(resp: falcon.Response, file: BinaryIO, service: str) -> None:
     length = file.seek(0, os.SEEK_END)
     file.seek(0)
     resp.set_stream(file, length)
-    resp.content_type = _ANSWER
+    resp.content_type = f"application/x-{service}-result"
 
 
 @contextmanager
@@ -97,22 +121,33 @@ def _is_wanted(req: Request) -> Callable[[], bool]:
     return (lambda: not gone()) if gone else (lambda: True)
 
 
-def _asked(req: Request) -> bytes:
-    data = req.stream.read(_MOST_ASKED + 1)
-    if req.get_header("Content-Encoding") in ("gzip", "x-gzip"):
-        data = _inflated(data)
-    if len(data) > _MOST_ASKED:
-        raise TooLarge(f"The request has more than {_MOST_ASKED} bytes.")
-    return data
+def _body(req: Request, most: int) -> Iterator[bytes]:
+    """What is sent, inflated, piece by piece. Raises TooLarge, Malformed."""
+    pieces = iter(lambda: req.stream.read(_AT_ONCE), b"")
+    size = 0
+    for piece in _inflated(pieces) if req.get_header("Content-Encoding") in ("gzip", "x-gzip") else pieces:
+        size += len(piece)
+        if size > most:
+            raise TooLarge(f"The request has more than {most} bytes.")
+        yield piece
 
 
-def _inflated(data: bytes) -> bytes:
-    """At most one byte more than is read, however small the data. Raises Malformed."""
+def _inflated(pieces: Iterable[bytes]) -> Iterator[bytes]:
+    """Never much at once, however small the data. Raises Malformed."""
     inflater = zlib.decompressobj(wbits=31)
-    try:
-        inflated = inflater.decompress(data, _MOST_ASKED + 1)
-    except zlib.error:
-        inflated = None
-    if inflated is None or (len(inflated) <= _MOST_ASKED and (not inflater.eof or inflater.unused_data)):
-        raise Malformed("The body is no whole gzip, though Content-Encoding says so.")
-    return inflated
+    broken = Malformed("The body is no whole gzip, though Content-Encoding says so.")
+    for piece in pieces:
+        if inflater.eof:
+            raise broken
+        is_full = True
+        while (piece or is_full) and not inflater.eof:
+            try:
+                inflated = inflater.decompress(piece, _AT_ONCE)
+            except zlib.error:
+                raise broken from None
+            yield inflated
+            piece, is_full = inflater.unconsumed_tail, len(inflated) == _AT_ONCE
+        if inflater.unused_data:
+            raise broken
+    if not inflater.eof:
+        raise broken

@@ -201,7 +201,7 @@ TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", {"t
 
 SERVICE = Parameter(
     "service",
-    "What git wants to do: `git-upload-pack`.",
+    "What git wants to do: `git-upload-pack` or, in the whole catalog, `git-receive-pack`.",
     {"type": "string", "maxLength": 64},
     lambda text: text,
 )

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from catalogd.errors import Malformed, Unavailable
-from catalogd.store.serving import Children, ClientGone, UploadPack
+from catalogd.store.children import Children, ClientGone
+from catalogd.store.serving import UploadPack
 
 
 @pytest.fixture

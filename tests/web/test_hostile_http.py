@@ -9,10 +9,9 @@ import socket
 import time
 
 import pytest
-from waitress.adjustments import Adjustments
 from web_site import MAX_BODY, Wire, read_reply
 
-from catalogd.http_parser import Parser
+from catalogd.http_parser import Limits, Parser
 
 HOST = b"Host: catalog.example\r\n"
 JSON = b"Content-Type: application/json\r\n"
@@ -207,7 +206,7 @@ def test_the_server_says_its_name_and_no_version(wire: Wire) -> None:
 
 
 def test_no_bytes_whatever_make_the_parser_fail() -> None:
-    adjustments = Adjustments(max_request_body_size=10_000, max_request_header_size=65_536)
+    adjustments = Limits(max_body=9_999, max_push=9_999, max_request_header_size=65_536)
     chance = random.Random(1)
     seeds = [request for request, _ in REFUSED.values() if len(request) < 1000]
     pieces = [

@@ -93,6 +93,7 @@ listChanges         public         200 200 200 200 200 200 | 200 200 200 200 | 2
 
 getGitRefs          -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 gitUploadPack       -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
+gitReceivePack      -              401 403 403 403 403 200 | 403 403 403 403 | 403 200 200 403 403 | 403 403 | 403 200
 getPublicGitRefs    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 publicGitUploadPack -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 
@@ -343,6 +344,10 @@ def git_request(world: World, caller: Caller, target: Target) -> Call:
     return Call(data=b"0000", content_type="application/x-git-upload-pack-request")
 
 
+def a_push(world: World, caller: Caller, target: Target) -> Call:
+    return Call(data=b"0000", content_type="application/x-git-receive-pack-request")
+
+
 def login(world: World, caller: Caller, target: Target) -> Call:
     return Call(body={"username": caller.user or "rita", "password": PASSWORD})
 
@@ -372,6 +377,7 @@ CALLS: dict[str, Make] = {
     "getGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
     "getPublicGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
     "gitUploadPack": git_request,
+    "gitReceivePack": a_push,
     "publicGitUploadPack": git_request,
     "generateApiToken": login,
     "changePassword": password,

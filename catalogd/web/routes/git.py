@@ -18,9 +18,19 @@ OPERATIONS: tuple[Operation, ...] = (
         rights.CLONE,
         "git.refs",
         GIT,
-        "Begin to clone or fetch the whole catalog",
-        "For `git clone https://USER:TOKEN@HOST/catalog.git`. All that is private is in it. Errors are plain text.",
-        (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
+        "Begin to clone, fetch or push the whole catalog",
+        "For `git clone https://USER:TOKEN@HOST/catalog.git`. All that is private is in it. Errors are plain text. To "
+        "push needs what `git-receive-pack` needs.",
+        (
+            Reply(
+                200,
+                "What git may ask.",
+                {
+                    f"application/x-{service}-advertisement": _BINARY
+                    for service in ("git-upload-pack", "git-receive-pack")
+                },
+            ),
+        ),
         (400, 401, 403, 503, 507),
         parameters=(SERVICE,),
     ),
@@ -35,6 +45,20 @@ OPERATIONS: tuple[Operation, ...] = (
         "Protocols 0 to 2, shallow and partial clones. Where too many clone at once, some get 503.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
         (400, 401, 403, 413, 415, 503, 507),
+    ),
+    Operation(
+        "POST",
+        f"{_CATALOG}/git-receive-pack",
+        "gitReceivePack",
+        rights.PUSH,
+        "git.receive_pack",
+        GIT,
+        "Push to main",
+        "For `git push origin main`: commits on top of main become main as they are, if all that they change could be "
+        "changed by the other calls. A push that is refused is told so in its own output, with status 200.",
+        (Reply(200, "What became of the push.", {"application/x-git-receive-pack-result": _BINARY}),),
+        (400, 401, 403, 413, 415, 503, 507),
+        writes=True,
     ),
     Operation(
         "GET",

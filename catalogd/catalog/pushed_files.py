@@ -1,0 +1,236 @@
+"""What a pushed commit may change: documents and schemas at their places, by whom the API would let change them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from catalogd import names, rights
+from catalogd.accounts import Account
+from catalogd.catalog.base import parse_stored, roles_in
+from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
+from catalogd.catalog.pushed_commits import CLOCK_SKEW
+from catalogd.check import ERROR, Finding, check_file
+from catalogd.documents import Schemas, canonical, line_of, lines, organizations, same, strict
+from catalogd.documents.merge import COUNTERS
+from catalogd.errors import BrokenSchema, CatalogdError, Conflict, Invalid
+from catalogd.store import Difference, Incoming, ObjectTooLarge, Snapshot, rfc3339
+
+Document = dict[str, Any]
+
+_SCHEMAS = {names.schema_path(kind): kind for kind in names.KINDS}
+_DIRECTORIES = ("data", "namespaces", "schemas")
+
+# What use and the catalog itself write into a repository's document.
+_KEPT = (*sorted(pointer[1:] for pointer in COUNTERS), "created_at")
+_NO_PLACE = "is no place for a document"
+_PLACES = (
+    "Only data/<namespace>/<repo_name>.json, namespaces/<namespace>.json and schemas/<kind>.schema.json can be pushed, "
+    "with lower-case names."
+)
+_DEFAULTS = canonical.complete({"namespace": "", "repo_name": ""})
+
+
+@dataclass(frozen=True)
+class Pusher:
+    """Who pushes, what is known of others, and when. `last` tells the newest document that a repository had."""
+
+    account: Account
+    known: KnownUsers
+    last: Callable[[str, str], Document | None]
+    now: float
+
+    @property
+    def is_admin(self) -> bool:
+        return rights.administers(self.account)
+
+
+def is_directory(path: str) -> bool:
+    """Whether the layout of a catalog has a directory there."""
+    first, _, rest = path.partition("/")
+    return path in _DIRECTORIES or (first == "data" and names.fault_in_name(rest) is None)
+
+
+class Review:
+    """The review of one commit: what it changes, from `before` to `after`.
+
+    `takes_effect` is False on a branch that was merged later: there roles are not judged, but at the merge.
+    """
+
+    def __init__(
+        self,
+        incoming: Incoming,
+        pusher: Pusher,
+        before: Snapshot,
+        after: Snapshot,
+        schemas_in: Callable[[Snapshot], Schemas],
+        takes_effect: bool,
+    ):
+        self._incoming = incoming
+        self._pusher = pusher
+        self._before = before
+        self._after = after
+        self._schemas_in = schemas_in
+        self._takes_effect = takes_effect
+        self._odd: dict[str, Mapping[str, str]] = {}
+
+    def findings(self, change: Difference) -> Iterator[Finding]:
+        """What is wrong with one change."""
+        path = change.path
+        if change.new is not None and change.new.is_tree and is_directory(path):
+            yield _misplaced(path, "is an empty directory, or one in the place of a file", "Remove it.")
+        elif not self._is_place(path):
+            yield _misplaced(path, _NO_PLACE, _PLACES)
+        elif change.new is not None and not change.new.is_plain_file:
+            mode = change.new.mode.decode("ascii", "replace").zfill(6)
+            yield _misplaced(path, f"has the mode {mode}", "It must be a plain file that is not executable: 100644.")
+        else:
+            yield from self._clash(change)
+            yield from self._of_file(change)
+
+    @staticmethod
+    def _is_place(path: str) -> bool:
+        return (
+            path in _SCHEMAS
+            or names.parse_document_path(path) is not None
+            or names.parse_namespace_path(path) is not None
+        )
+
+    def _clash(self, change: Difference) -> Iterator[Finding]:
+        """A name that is there already in another spelling, which a hand has made."""
+        if change.old is not None:
+            return
+        parts = change.path.split("/")
+        for depth in range(1, len(parts)):
+            directory, name = "/".join(parts[:depth]), parts[depth]
+            if directory not in self._odd:
+                there = self._after.names(directory)
+                self._odd[directory] = {odd.casefold(): odd for odd in there if odd.casefold() != odd}
+            other = self._odd[directory].get(name)
+            if other:
+                detail = f"is {directory}/{other} on a file system that knows no case; only one of them can be there"
+                yield _misplaced(change.path, detail, "Give it another name.")
+
+    def _of_file(self, change: Difference) -> Iterator[Finding]:
+        try:
+            old, new = (
+                self._incoming.blob(side.id) if side and side.is_file else None for side in (change.old, change.new)
+            )
+        except ObjectTooLarge as error:
+            yield _misplaced(change.path, f"has {error.size:,} bytes", "A document has at most 8 MiB.")
+            return
+        except KeyError:
+            yield _misplaced(change.path, "is missing in the push", "Push all of its objects.")
+            return
+        if change.path in _SCHEMAS:
+            yield from self._of_schema(change.path, new)
+            return
+        errors = False
+        if new is not None:
+            for finding in self._checked(change.path, new):
+                errors = errors or finding.severity == ERROR
+                yield finding
+        if self._takes_effect and not errors:
+            yield from self._of_rights(change.path, old, new)
+
+    def _of_schema(self, path: str, new: bytes | None) -> Iterator[Finding]:
+        if not self._pusher.is_admin:
+            yield _misplaced(path, "is a schema, which only an admin changes", "Take it out of the commit.")
+        elif new is not None:
+            try:
+                Schemas({_SCHEMAS[path]: new})
+            except BrokenSchema as error:
+                yield Finding(ERROR, path, 1, "", error.detail, "Mend the schema.")
+
+    def _checked(self, path: str, new: bytes) -> Iterator[Finding]:
+        try:
+            schemas = self._schemas_in(self._after)
+        except BrokenSchema as error:
+            yield _misplaced(path, f"cannot be checked: {error.detail}", "Mend the schema first.")
+            return
+        yield from check_file(path, new, schemas)
+
+    def _of_rights(self, path: str, old: bytes | None, new: bytes | None) -> Iterator[Finding]:
+        """What the API would refuse, for a file that is sound in itself."""
+        try:
+            repository = names.parse_document_path(path)
+            if repository is not None:
+                yield from self._of_repository(path, *repository, old, new)
+            else:
+                self._require_organization(names.parse_namespace_path(path) or "", old, new)
+        except Invalid as error:
+            places = lines(new or b"{}")
+            for fault in error.faults:
+                yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+        except CatalogdError as error:
+            yield _misplaced(path, error.detail, "Take this change out of the push, or have it pushed by who may.")
+
+    def _of_repository(
+        self, path: str, namespace: str, repo_name: str, old: bytes | None, new: bytes | None
+    ) -> Iterable[Finding]:
+        right = rights.OWN if new is None else rights.WRITE
+        rights.require(self._pusher.account, right, namespace, roles_in(self._before, namespace))
+        if new is None or self._pusher.is_admin:
+            return ()
+        if old is not None:
+            allowed = [parse_stored(old, namespace, repo_name)]
+        else:
+            last = self._pusher.last(namespace, repo_name)
+            allowed = [_DEFAULTS, *([last] if last else [])]
+        return _overwritten(path, new, allowed, self._pusher.now)
+
+    def _require_organization(self, namespace: str, old: bytes | None, new: bytes | None) -> None:
+        account, known = self._pusher.account, self._pusher.known
+        if old is None:
+            rights.require_admin(account)
+            if known([namespace]):
+                raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
+        else:
+            rights.require(account, rights.GOVERN, namespace, roles_in(self._before, namespace))
+        if new is None:
+            require_empty(namespace, self._after.names(f"data/{namespace}"))
+            return
+        try:
+            before = parse_organization(namespace, old) if old is not None else {}
+        except Conflict:
+            if not self._pusher.is_admin:  # who may mend what a hand has broken
+                raise
+            before = {}
+        # As it was pushed, for the places of its faults: complete() sorts the members.
+        given = organizations.parse(namespace, new) | strict.loads(new)
+        require_members(namespace, given, before, known)
+
+
+def _overwritten(path: str, data: bytes, allowed: list[Document], now: float) -> Iterator[Finding]:
+    """What of a sound document only the catalog itself may write, and is none of what is allowed."""
+    document = canonical.complete(strict.loads(data))  # type: ignore[arg-type]  # it was checked
+    places = lines(data)
+
+    def finding(pointer: str, detail: str, mend: str) -> Finding:
+        return Finding(ERROR, path, line_of(places, pointer), pointer, detail, mend)
+
+    for key in _KEPT:
+        value = document.get(key)
+        if not any(same(value, before.get(key)) for before in allowed):
+            yield finding(f"/{key}", "is kept by the catalog itself", _as_it_was(allowed[-1].get(key)))
+    latest = rfc3339(now + CLOCK_SKEW)
+    if (document.get("updated_at") or "") > latest:
+        yield finding("/updated_at", "is in the future", "Leave it as it was, or leave it out.")
+    before_by_name = {tag["tag"]: tag for tag in allowed[-1]["tags"]}
+    for index, tag in enumerate(strict.loads(data).get("tags", [])):  # type: ignore[union-attr]
+        pushed_at, before = tag.get("pushed_at"), before_by_name.get(tag["tag"])
+        if before is not None and same({**tag, "pushed_at": None}, {**before, "pushed_at": None}):
+            if pushed_at != before.get("pushed_at"):
+                mend = _as_it_was(before.get("pushed_at"))
+                yield finding(f"/tags/{index}/pushed_at", "changes where the tag does not", mend)
+        elif (pushed_at or "") > latest:
+            yield finding(f"/tags/{index}/pushed_at", "is in the future", "Leave it out.")
+
+
+def _as_it_was(value: object) -> str:
+    return "Leave it out." if value is None else f"Leave it as it was: {canonical.one_line(value)}"
+
+
+def _misplaced(path: str, detail: str, mend: str) -> Finding:
+    return Finding(ERROR, path, 0, "", detail, mend)

@@ -1,0 +1,173 @@
+"""Use cases of pushes: what git clients bring becomes commits of main as it is, or nothing of it does."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import BinaryIO
+
+from catalogd import rights
+from catalogd.catalog import pushed_commits
+from catalogd.catalog.base import Document, UseCases
+from catalogd.catalog.organizations import KnownUsers
+from catalogd.catalog.pushed_files import Pusher, Review, is_directory
+from catalogd.catalog.refusals import Refusals, shown_path
+from catalogd.catalog.shapes import Caller
+from catalogd.check import WARNING
+from catalogd.errors import CatalogdError, ReadOnly
+from catalogd.store import NOTHING, Incoming, IsWanted, Moved, NewCommit, short
+
+# In one push. A whole catalog comes in by import.
+_MOST_COMMITS = 10_000
+_MOST_CHANGES = 10_000
+
+_ONLY_MAIN = "only main can be pushed: git push origin main"
+_GROWS = "main only grows, so nothing that was written is lost; use git revert to undo a commit."
+_MOVED = "main has moved since you fetched it; run git pull --rebase, then push again."
+
+
+class Refused(CatalogdError):
+    """A push is not taken; the detail is what its user reads, on several lines."""
+
+
+class Pushing(UseCases):
+    """What git clients bring."""
+
+    _last_document: Callable[[str, str], Document | None]
+
+    def advertise_receive(self, caller: Caller, is_wanted: IsWanted) -> bytes:
+        """What git is told before it pushes. Raises as require_push, and Unavailable, NoSpace, ClientGone."""
+        self.require_push(caller)
+        return self._store.receive_pack.advertise(is_wanted)
+
+    def require_push(self, caller: Caller) -> None:
+        """Before anything of a push is read. Raises Unauthenticated, Forbidden, ReadOnly."""
+        rights.require_push(caller.account)
+        if self._store.primary:
+            raise ReadOnly(self._store.primary)
+
+    def receive_pack(
+        self, caller: Caller, body: Iterable[bytes], known: KnownUsers, is_wanted: IsWanted
+    ) -> tuple[BinaryIO, bool]:
+        """(what git is told of its push, as a file that the caller closes; whether main has moved by it).
+
+        A push that is refused is told so by git. Raises as require_push, Malformed, Unavailable, NoSpace, ClientGone,
+        and what `body` raises.
+        """
+        self.require_push(caller)
+        self._mirror.check()
+        moved = False
+
+        def judge(incoming: Incoming) -> str:
+            nonlocal moved
+            said, moved = self._judged(caller, incoming, known)
+            return said
+
+        answer = self._store.receive_pack.answer(body, self._store.head(), judge, is_wanted)
+        return answer, moved
+
+    def _judged(self, caller: Caller, incoming: Incoming, known: KnownUsers) -> tuple[str, bool]:
+        """(what to tell the pusher, whether main has moved). Raises Refused."""
+        pusher = Pusher(caller.account, known, self._last_document, self._clock())
+        try:
+            new = _wanted(incoming)
+            if new == incoming.head:
+                return "", False
+            commits = incoming.commits(new, _MOST_COMMITS)
+            line = _line_to(incoming.head, new, commits)
+            notes = self._reviewed(incoming, pusher, commits, line)
+            self._store.take_in(incoming.head, new, incoming.bring)
+        except Moved as error:
+            raise Refused(_refusal(_MOVED)) from error
+        except Refused:
+            raise
+        except KeyError as error:
+            raise Refused(_refusal("It lacks objects that its commits need.", "Push with plain git push.")) from error
+        except CatalogdError as error:
+            raise Refused(_refusal(error.detail)) from error
+        return notes, True
+
+    def _reviewed(self, incoming: Incoming, pusher: Pusher, commits: list[NewCommit], line: Mapping[str, str]) -> str:
+        """What to tell the pusher of commits that are all well. Raises Refused."""
+        refusals, warnings, changes = Refusals(), 0, 0
+        paths: set[str] = set()
+        newest = incoming.commit(incoming.head).committer.seconds if incoming.head else 0
+        for commit in commits:
+            for detail, mend in pushed_commits.faults_in(commit, pusher.account, pusher.now, newest):
+                refusals.add_of_commit(commit.id, detail, *mend)
+            first = commit.parents[0] if commit.parents else None
+            before = incoming.snapshot(line.get(commit.id, first))
+            after = incoming.snapshot(commit.id)
+            review = Review(incoming, pusher, before, after, self._schemas_in, commit.id in line)
+            for change in incoming.differences(before, after, is_directory):
+                changes += 1
+                paths.add(change.path)
+                if changes > _MOST_CHANGES:
+                    refusals.add(f"It changes more than {_MOST_CHANGES:,} files.", "Use catalogd import for so much.")
+                for finding in review.findings(change) if changes <= _MOST_CHANGES else ():
+                    if finding.severity == WARNING:
+                        warnings += 1
+                    else:
+                        refusals.add_of_file(commit.id, finding)
+                if refusals.is_full or changes > _MOST_CHANGES:
+                    raise Refused(refusals.text())
+        # Before anything comes into the catalog; where a hand is quicker, the store sees it.
+        for path in sorted(self._store.edited_by_hand(paths) if not refusals else ()):
+            refusals.add(f"{path} is edited by hand in the catalog, and not committed.", "Push again once it is.")
+        strangers = 0 if refusals else incoming.strangers()
+        if strangers:
+            refusals.add(f"It has {strangers:,} objects that no commit of it uses.", "Push with plain git push.")
+        if refusals:
+            raise Refused(refusals.text())
+        return _note(warnings)
+
+
+def _note(warnings: int) -> str:
+    if not warnings:
+        return ""
+    files = "1 file is" if warnings == 1 else f"{warnings:,} files are"
+    return f"catalogd: {files} not in canonical form, which catalogd check --fix would write."
+
+
+def _wanted(incoming: Incoming) -> str:
+    """The commit that main is to become. Raises Refused."""
+    refusals = Refusals()
+    for command in incoming.commands:
+        if not command.is_of_main:
+            refusals.add(f"{shown_path(command.ref)}: {_ONLY_MAIN}")
+        elif command.new == NOTHING:
+            refusals.add("main is the catalog; it cannot be deleted.")
+        elif incoming.head is None:
+            refusals.add("the catalog has no commit yet; begin it with catalogd init.")
+        elif command.old != incoming.head:
+            refusals.add(_MOVED)
+    if not refusals and len(incoming.commands) > 1:
+        refusals.add("main is named more than once.")
+    if refusals:
+        raise Refused(refusals.text())
+    return incoming.commands[0].new
+
+
+def _line_to(head: str | None, new: str, commits: list[NewCommit]) -> dict[str, str]:
+    """The new commits on the way from main to what it is to become, each with its parent on that way.
+
+    In a merge that a pull has made, main is the second parent. Raises Refused where main would lose something.
+    """
+    by_id = {commit.id: commit for commit in commits}
+    has_main = {head}
+    for commit in commits:
+        if not has_main.isdisjoint(commit.parents):
+            has_main.add(commit.id)
+    if new not in has_main or new not in by_id:
+        raise Refused(_refusal(_GROWS, f"main is at {short(head or '')}, this is {short(new)}."))
+    line: dict[str, str] = {}
+    at = new
+    while at != head:
+        line[at] = next(parent for parent in by_id[at].parents if parent in has_main)
+        at = line[at]
+    return line
+
+
+def _refusal(detail: str, *mend: str) -> str:
+    refusals = Refusals()
+    refusals.add(detail, *mend)
+    return refusals.text()

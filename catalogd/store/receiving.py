@@ -1,0 +1,210 @@
+"""Taking pushes: C git's receive-pack speaks with the client, and we decide whether what it brings is kept.
+
+Each push has a repository of its own, made for it and thrown away with it, which borrows the catalog's objects. git
+unpacks what is sent into quarantine there and asks its hook pre-receive; that asks us through a pipe, and prints what
+we say. So whatever is refused was never in the catalog.
+
+<catalog>/.git/catalogd/push-hooks/pre-receive
+<catalog>/.git/catalogd/scratch/<process id>-push-*/    bare, refs/heads/main as the catalog has it
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import resource
+import shutil
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from catalogd.errors import CatalogdError, Malformed
+from catalogd.store.children import Children, ClientGone, IsWanted, Talk, command, require_good, scratch_file
+from catalogd.store.files import read_or_none, write_all
+from catalogd.store.git import Git
+from catalogd.store.incoming import Command, Incoming
+from catalogd.store.refs import BRANCH
+from catalogd.store.serving import ONLY_MAIN
+
+log = logging.getLogger(__name__)
+
+# What git asks of refs, before the objects; of a thousand refs some 100 KB.
+_MOST_ASKED = 1 << 20
+# Address space of git and each of its children: what is packed small may become endless. Where it maps other packs, it
+# does so in pieces.
+_MOST_MEMORY = 2 << 30
+
+_COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0]+)")
+_SERVICE = b"001f# service=git-receive-pack\n0000"
+_CONFIGURATION = (
+    ("core.bigFileThreshold", "8m"),
+    ("core.packedGitWindowSize", "32m"),
+    ("core.packedGitLimit", "256m"),
+    ("gc.auto", "0"),
+    ("receive.advertisePushOptions", "false"),
+    ("receive.autogc", "false"),
+    ("receive.denyDeletes", "true"),
+    ("receive.denyNonFastForwards", "true"),
+    ("receive.fsckObjects", "true"),
+    ("receive.unpackLimit", "1"),
+)
+
+# Where a process has a file open, it can open it once more by its number; a shell may know numbers of one digit only.
+HOOK = r"""#!/bin/sh
+# Made by catalogd. Asks the server whether a push is taken, and says what it answers.
+echo "$GIT_QUARANTINE_PATH" >"/dev/fd/$CATALOGD_ASKS"
+exec 3<"/dev/fd/$CATALOGD_ANSWERS"
+read -r verdict <&3 || exit 1
+cat <&3 >&2
+exit "$verdict"
+"""
+
+# Says what to tell the pusher once the push is taken; raises CatalogdError to refuse it.
+Judge = Callable[[Incoming], str]
+
+
+class ReceivePack:
+    """The receive-pack of the catalog. Use from any number of threads."""
+
+    def __init__(self, catalog: Git, scratch: Path, hooks: Path, children: Children):
+        self._catalog = catalog
+        self._scratch = scratch
+        self._hooks = hooks
+        self._children = children
+
+    def advertise(self, is_wanted: IsWanted) -> bytes:
+        """What a client is told first. Raises Malformed, Unavailable, NoSpace, ClientGone."""
+        git = _command(self._hooks, "--http-backend-info-refs", str(self._catalog.git_dir))
+        with open(os.devnull, "rb") as nothing, scratch_file(self._scratch) as answer:
+            require_good(self._children.run(git, nothing, answer, is_wanted), answer)
+        with answer:
+            return _SERVICE + answer.read()
+
+    def answer(self, body: Iterable[bytes], head: str | None, judge: Judge, is_wanted: IsWanted) -> BinaryIO:
+        """The answer to a push, as a file of its own to read from its beginning. `head` is main now.
+
+        Raises as advertise(), and what `body` raises.
+        """
+        # Without a buffer of ours, as git reads the same open file from where we leave it.
+        request = tempfile.TemporaryFile(dir=self._scratch, buffering=0)  # noqa: SIM115
+        with scratch_file(self._scratch) as answer, request:
+            for piece in body:
+                write_all(request.fileno(), piece)
+            request.seek(0)
+            commands = read_commands(request)
+            request.seek(0)
+            if commands:  # git asks with none before it sends much, to see whether it may
+                self._receive(request, answer, head, commands, judge, is_wanted)
+        return answer
+
+    def _receive(
+        self,
+        request: BinaryIO,
+        answer: BinaryIO,
+        head: str | None,
+        commands: list[Command],
+        judge: Judge,
+        is_wanted: IsWanted,
+    ) -> None:
+        with self._staging(head) as staging:
+
+            def decide(line: bytes) -> bytes:
+                quarantine = Path(os.fsdecode(line)) if line else None
+                incoming = Incoming(self._catalog, staging, quarantine, head, commands, is_wanted)
+                try:
+                    return _verdict(judge, incoming)
+                finally:
+                    incoming.close()
+
+            talk = Talk(decide)
+            try:
+                git = _command(self._hooks, str(staging), talk=talk)
+                limits = {resource.RLIMIT_AS: _MOST_MEMORY}
+                require_good(self._children.run(git, request, answer, is_wanted, talk, limits), answer)
+            finally:
+                talk.close()
+
+    @contextmanager
+    def _staging(self, head: str | None) -> Iterator[Path]:
+        staging = Path(tempfile.mkdtemp(dir=self._scratch, prefix=f"{os.getpid()}-push-"))
+        try:
+            for directory in ("objects/info", "objects/pack", "refs/heads"):
+                (staging / directory).mkdir(parents=True)
+            (staging / "HEAD").write_text(f"ref: {BRANCH}\n")
+            (staging / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
+            (staging / "objects/info/alternates").write_text(f"{self._catalog.git_dir / 'objects'}\n")
+            if head is not None:
+                (staging / BRANCH).write_text(f"{head}\n")
+            shallow = read_or_none(self._catalog.git_dir / "shallow")
+            if shallow is not None:
+                (staging / "shallow").write_bytes(shallow)
+            yield staging
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
+
+
+def install_hook(directory: Path) -> None:
+    """Write the hook into `directory`, or bring it up to date."""
+    hook = directory / "pre-receive"
+    directory.mkdir(parents=True, exist_ok=True)
+    if read_or_none(hook) != HOOK.encode():
+        temporary = directory / f".pre-receive.{os.getpid()}"
+        temporary.write_text(HOOK)
+        temporary.chmod(0o755)
+        temporary.replace(hook)
+
+
+def read_commands(request: BinaryIO) -> list[Command]:
+    """What a push wants, from its packet lines (gitprotocol-pack, "Reference Update Request"). Raises Malformed."""
+    commands: list[Command] = []
+    while (line := _packet(request)) is not None:
+        text = line.partition(b"\0")[0].removesuffix(b"\n")
+        if text == b"push-cert":
+            raise Malformed("Signed pushes are not taken; push without --signed.")
+        if not commands and text.startswith(b"shallow "):
+            continue
+        found = _COMMAND.fullmatch(text)
+        if found is None:
+            raise Malformed("The body is no push of git's: a command must be two ids and the name of a ref.")
+        old, new, ref = found.groups()
+        commands.append(Command(old.decode(), new.decode(), ref.decode("utf-8", "backslashreplace")))
+        if request.tell() > _MOST_ASKED:
+            raise Malformed("The push names too many refs; only main can be pushed.")
+    return commands
+
+
+def _packet(request: BinaryIO) -> bytes | None:
+    """The next packet line, None at a flush. Raises Malformed."""
+    digits = request.read(4)
+    if digits == b"0000":
+        return None
+    if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits) or int(digits, 16) <= 4:
+        raise Malformed("The body is no push of git's: it does not begin with packet lines.")
+    line = request.read(int(digits, 16) - 4)
+    if len(line) != int(digits, 16) - 4:
+        raise Malformed("The body is no push of git's: it ends within a packet line.")
+    return line
+
+
+def _verdict(judge: Judge, incoming: Incoming) -> bytes:
+    """What the hook reads: its exit status on the first line, then what it says."""
+    try:
+        status, said = 0, judge(incoming)
+    except ClientGone:
+        raise
+    except CatalogdError as error:
+        status, said = 1, error.detail
+    except Exception:
+        log.exception("a push could not be judged")
+        status, said = 1, "catalogd: the server met an error that it did not expect; its log has the cause."
+    text = said.rstrip("\n") + "\n" if said else ""
+    return f"{status}\n{text}".encode("utf-8", "backslashreplace")
+
+
+def _command(hooks: Path, *options: str, talk: Talk | None = None) -> list[str]:
+    settings = (*_CONFIGURATION, *ONLY_MAIN, ("core.hooksPath", str(hooks)))
+    pipes = [f"CATALOGD_ASKS={talk.asks}", f"CATALOGD_ANSWERS={talk.answered}"] if talk else []
+    return command(("receive-pack", "--stateless-rpc", *options), settings, pipes)
