@@ -93,6 +93,10 @@ class Follower(Lookout):
             self._counted = (head, fetched, self._store.count(head, fetched))
         return self._counted[2]
 
+    def report(self) -> dict[str, Any]:
+        """{following: status()}."""
+        return {"following": self.status()}
+
     def health(self) -> dict[str, Any]:
         """The catalog's health, with `following`. It is degraded where the primary cannot be followed."""
         report = {**self._catalog.health(), "following": self.status()}

@@ -112,6 +112,10 @@ class Lookout(ABC):
         """The catalog's health, with what is known of the other repository."""
 
     @abstractmethod
+    def report(self) -> dict[str, Any]:
+        """All that is known of the other repository, for admins."""
+
+    @abstractmethod
     def _look(self) -> None:
         """Raises Failed."""
 

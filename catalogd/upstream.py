@@ -130,10 +130,18 @@ class Upstream(Lookout):
         with self._guard:
             self._conflicts = conflicts
 
-    def conflicts(self) -> list[FieldConflict]:
-        """The fields that keep the two sides apart, as the last look has found them."""
+    def report(self) -> dict[str, Any]:
+        """{upstream: status(), conflicts: the fields that keep the two sides apart, as the last look has found them}.
+
+        Each with path, pointer, base, ours and theirs, as in FieldConflict.
+        """
         with self._guard:
-            return self._conflicts
+            conflicts = self._conflicts
+        shown = ("path", "pointer", "base", "ours", "theirs")
+        return {
+            "upstream": self.status(),
+            "conflicts": [{name: getattr(conflict, name) for name in shown} for conflict in conflicts],
+        }
 
     def status(self) -> dict[str, Any]:
         """{upstream, commit, ahead, behind, together_seconds, checked_at, failure, conflicts, conflicting}.

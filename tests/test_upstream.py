@@ -133,7 +133,7 @@ def test_a_conflict_in_a_private_repository_is_counted_but_not_named_to_everybod
     assert not upstream.step()
     status = upstream.status()
     assert (status["conflicts"], status["conflicting"]) == (1, [])
-    assert [conflict.path for conflict in upstream.conflicts()] == [WEB]
+    assert [conflict["path"] for conflict in upstream.report()["conflicts"]] == [WEB]
 
 
 @pytest.mark.parametrize("side", ["ours", "theirs"])

@@ -19,7 +19,7 @@ _ALL_IN_ONE = {"page_size": "100"}
 _NOT_THERE = "0" * 40
 _OTHERS = (
     "/healthz", "/metrics", "/openapi.json", "/docs", "/static/images/user/default-logo.png", "/v1/nothing",
-    "/v1/user", "/v1/user/tokens", "/v1/users", "/v1/users/olga",
+    "/v1/user", "/v1/user/tokens", "/v1/users", "/v1/users/olga", "/v1/sync",
 )  # fmt: skip
 
 

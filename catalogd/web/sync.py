@@ -1,4 +1,4 @@
-"""`POST /v1/sync`: a server that follows another is told to look at once, by an admin or by a forge's webhook."""
+"""`/v1/sync`: what is known of a primary or an upstream; told to look at once, by an admin or by a forge's webhook."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from catalogd.errors import Conflict, Unauthenticated
 from catalogd.lookout import Lookout
 from catalogd.web.bodies import read_raw
 from catalogd.web.replies import send
+from catalogd.web.representations import present
 from catalogd.web.requests import Request
 
 # What forges send with a webhook: the HMAC-SHA256 of the body in hexadecimal, after a prefix, or the secret itself.
@@ -33,11 +34,22 @@ class Sync:
             self._require_signed(req)
         else:
             rights.require_admin(req.account)
-        if self._lookout is None:
-            raise Conflict("This server has neither a primary (setting follow) nor an upstream (setting upstream).")
-        self._lookout.wake()
+        self._required().wake()
         send(resp, {"status": "looking"}, None, status=202)
         return False
+
+    def show(self, req: Request, resp: falcon.Response) -> None:
+        """For admins, as conflicts may be in what is private. Raises Unauthenticated, Forbidden, Conflict."""
+        rights.require_admin(req.account)
+        report = self._required().report()
+        if "conflicts" in report:
+            report["conflicts"] = [present(conflict) for conflict in report["conflicts"]]
+        send(resp, report, None)
+
+    def _required(self) -> Lookout:
+        if self._lookout is None:
+            raise Conflict("This server has neither a primary (setting follow) nor an upstream (setting upstream).")
+        return self._lookout
 
     def _require_signed(self, req: Request) -> None:
         """Raises Unauthenticated, TooLarge."""

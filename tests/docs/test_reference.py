@@ -19,6 +19,7 @@ from catalogd.documents import builtin_schema, positions, schema
 from catalogd.following import Follower
 from catalogd.names import MAX_NAME
 from catalogd.store import Store
+from catalogd.upstream import Upstream
 from catalogd.web.metrics import Metrics
 from catalogd.web.parameters import MAX_PAGE_SIZE
 
@@ -96,12 +97,14 @@ def test_the_metrics_are_those_of_the_server(tmp_path):
     catalog = Catalog.open(tmp_path / "catalog")
     try:
         catalog.begin(Caller(FOLDER, "test"), {"README.md": b"It is followed.\n"})
-        follower = Follower(catalog, catalog.store.remote(str(tmp_path / "catalog")), 1.0)
-        assert follower.step()
-        metrics = Metrics(follower.health)
-        metrics.observe("/healthz", "GET", 200, 0.1)
-        metrics.wrote("createRepository", True)
-        rendered = metrics.render().decode()
+        rendered = ""
+        for lookout in (Follower, Upstream):
+            looks = lookout(catalog, catalog.store.remote(str(tmp_path / "catalog")), 1.0)
+            assert looks.step()
+            metrics = Metrics(looks.health)
+            metrics.observe("/healthz", "GET", 200, 0.1)
+            metrics.wrote("createRepository", True)
+            rendered += metrics.render().decode()
     finally:
         catalog.close()
     there = {name for name in re.findall(r"^# TYPE (\w+)", rendered, re.MULTILINE) if "_created" not in name}

@@ -66,16 +66,29 @@ OPERATIONS: tuple[Operation, ...] = (
         parameters=(SINCE,),
     ),
     Operation(
+        "GET",
+        "/v1/sync",
+        "getSync",
+        rights.ADMINISTER,
+        "sync.show",
+        SERVER,
+        "What is known of the primary or the upstream",
+        "As in `/healthz`, and with an upstream each field in conflict with its values. A server that has neither "
+        "answers 409.",
+        (json_reply(200, "What is known.", "SyncReport", ()),),
+        (400, 401, 403, 409),
+    ),
+    Operation(
         "POST",
         "/v1/sync",
         "syncCatalog",
         rights.TELL,
         "sync.tell",
         SERVER,
-        "Look at the primary at once",
-        "For a replica, which looks by itself too, but less often; many calls at once make one look. Takes "
+        "Look at the primary or the upstream at once",
+        "The server looks by itself too, but less often; many calls at once make one look. Takes "
         "the webhooks of forges: `X-Hub-Signature-256` of GitHub, `X-Gitea-Signature`, `X-Gitlab-Token`. What the body "
-        "says does not matter. A server that follows nothing answers 409.",
+        "says does not matter. A server that has neither a primary nor an upstream answers 409.",
         (json_reply(202, "It looks.", "Sync", ()),),
         (400, 401, 403, 409, 413),
         writes=True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogd.web.errors import KINDS
-from catalogd.web.schemas import accounts, documents, namespaces
+from catalogd.web.schemas import accounts, documents, namespaces, server
 from catalogd.web.schemas.shared import POINTER, Schema, object_of
 
 
@@ -13,6 +13,7 @@ def components() -> dict[str, Schema]:
         **documents.components(),
         **namespaces.components(),
         **accounts.components(),
+        **server.components(),
         "Problem": _problem(),
     }
 

@@ -206,34 +206,4 @@ def _whole_catalog() -> dict[str, Schema]:
                 "results": {"type": "array", "items": object_of({**named, "document": document})},
             }
         ),
-        "Health": object_of(
-            {
-                "status": {"type": "string", "enum": ["ok", "degraded", "failing"]},
-                "commit": {"anyOf": [COMMIT, {"type": "null"}]},
-                "read_model": {"type": "object"},
-                "store": {"type": "object"},
-                "faults": {**COUNT, "description": "How many documents have been broken by hand."},
-                "following": {**_following(), "description": "Of a replica only."},
-            },
-            optional=("following",),
-        ),
-        "Sync": object_of({"status": {"type": "string", "enum": ["looking"]}}),
     }
-
-
-def _following() -> Schema:
-    nothing: Schema = {"type": "null"}
-    return object_of(
-        {
-            "primary": {"type": "string", "description": "Where writes go."},
-            "commit": {"anyOf": [COMMIT, nothing], "description": "The newest commit of the primary that is known."},
-            "behind_seconds": {
-                "type": ["number", "null"],
-                "minimum": 0,
-                "description": "So long ago this server had all that the primary had.",
-            },
-            "behind_commits": {"anyOf": [COUNT, nothing], "description": "How many known commits are not here yet."},
-            "checked_at": {**TIME, "description": "When the primary was reached last."},
-            "failure": {"type": ["string", "null"], "description": "Why it cannot be followed now."},
-        }
-    )
