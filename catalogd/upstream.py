@@ -184,4 +184,6 @@ class Upstream(Lookout):
 def _in_words(error: Exception) -> str:
     if not isinstance(error, CatalogdError):
         return str(error)
+    if isinstance(error, Unjoinable):  # each field has had a line of its own
+        return error.detail
     return " ".join([error.detail, *(f"{fault.detail} ({fault.pointer or 'whole'});" for fault in error.faults[:5])])
