@@ -20,6 +20,8 @@ from catalogd.errors import NotFound
 from catalogd.store import Store
 from tests.plain_git import Clone
 
+pytestmark = pytest.mark.slow
+
 ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
 ANYONE = Caller(ANONYMOUS, "another-request")
 WEB = "data/acme/web.json"
@@ -174,7 +176,6 @@ def test_a_merged_line_does_not_show_what_was_there_while_it_was_private(catalog
     assert "hidden" not in told
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(4))
 def test_no_version_that_is_private_ever_shows_whatever_lines_were_merged(catalog, clone, seed):
     chance = random.Random(seed)

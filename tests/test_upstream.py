@@ -15,6 +15,8 @@ from catalogd.store import RemoteFailed, Store
 from catalogd.upstream import Upstream
 from tests.plain_git import Clone
 
+pytestmark = pytest.mark.slow
+
 ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
 WEB = "data/acme/web.json"
 

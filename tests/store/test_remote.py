@@ -17,6 +17,8 @@ from store_tools import complaints, put, run_git, wait_for
 from catalogd.store import Store
 from catalogd.store.remote import FETCHED, Rejected, Remote, RemoteFailed, clone
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def other(tmp_path: Path, git) -> Path:
