@@ -202,7 +202,8 @@ class Crawl:
         for path in _OTHERS:
             self._get(path)
         for repository in ("catalog", "public"):
-            self._get(f"/{repository}.git/info/refs", service="git-upload-pack")
+            for service in ("git-upload-pack", "git-receive-pack"):
+                self._get(f"/{repository}.git/info/refs", service=service)
 
     def _refusals(self) -> None:
         """Replies that are errors, also to writes that would change nothing."""

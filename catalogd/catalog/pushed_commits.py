@@ -45,16 +45,22 @@ def faults_in(commit: NewCommit, account: Account, now: float, newest: float) ->
 def _faults_in_people(commit: NewCommit, account: Account) -> Iterator[Wrong]:
     name, _, rest = identity(account.name or "", account.email or "").partition(" <")
     email = rest.removesuffix(">")
-    for role, person in (("author", commit.author), ("committer", commit.committer)):
-        if (person.name, person.email) != (name.encode(), email.encode()):
-            mend = (
-                "Commits that you push must be yours. Put your name on them, then push again:",
-                f"  git config user.name {shlex.quote(name)}",
-                f"  git config user.email {shlex.quote(email)}",
-                "  git rebase --exec 'git commit --amend --no-edit --reset-author' origin/main",
-                "Commits of others are pushed by an admin, with a token of the scope admin.",
-            )
-            yield f"its {role} is {_shown(person)}, not {name} <{email}>", mend
+    mend = (
+        "Commits that you push must be yours. Put your name on them, then push again:",
+        f"  git config user.name {shlex.quote(name)}",
+        f"  git config user.email {shlex.quote(email)}",
+        "  git rebase --exec 'git commit --amend --no-edit --reset-author' origin/main",
+        "Commits of others are pushed by an admin, with a token of the scope admin.",
+    )
+    others = {
+        role: _shown(person)
+        for role, person in (("author", commit.author), ("committer", commit.committer))
+        if (person.name, person.email) != (name.encode(), email.encode())
+    }
+    if len(others) == 2 and len(set(others.values())) == 1:
+        others = {"author and committer": others["author"]}
+    for role, other in others.items():
+        yield f"its {role} is {other}, not {name} <{email}>", mend
 
 
 def _faults_in_person(role: str, person: Person, now: float) -> Iterator[Wrong]:

@@ -44,6 +44,7 @@ _CONFIGURATION = (
     ("core.packedGitWindowSize", "32m"),
     ("core.packedGitLimit", "256m"),
     ("gc.auto", "0"),
+    ("pack.threads", "1"),
     ("receive.advertisePushOptions", "false"),
     ("receive.autogc", "false"),
     ("receive.denyDeletes", "true"),

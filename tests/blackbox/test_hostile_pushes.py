@@ -261,6 +261,7 @@ case("an owner by the first parent", "needs an owner of the namespace team|only 
 ME = b"mallory <mallory@users.noreply.catalogd.invalid>"
 COMMITS: dict[str, tuple[str, dict[str, bytes]]] = {
     "a forged author": ("its author is admin <", {"author": b"admin <admin@example.org>", "committer": ME}),
+    "another's commit": ("its author and committer is admin <", {"author": b"admin <admin@example.org>"}),
     "a forged committer": ("its committer is admin <", {"committer": b"admin <admin@example.org>"}),
     "the catalog as committer": ("only the catalog itself", {"committer": b"catalogd <catalogd@localhost>"}),
     "the catalog as author": ("only the catalog itself", {"author": b"Catalogd <x@y>", "committer": ME}),

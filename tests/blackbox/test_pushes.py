@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import os
+import signal
+import subprocess
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from git_user import Clone, GitUser, document
 from served_catalog import IMAGE, OTHER_IMAGE, Client, Served, commit_by_hand, git, wait_for
+from test_git_clients import children_of
 
 pytestmark = pytest.mark.slow
 
 TEAM = "namespaces/team.json"
 WEB = "data/team/web.json"
-ROLES = {"olga": "owner", "wanda": "writer", "rita": "reader"}
+ROLES = ("olga", "wanda", "rita")
 
 
 @dataclass
@@ -42,14 +45,15 @@ class Site:
         return git(self.served.root, "rev-parse", "main").strip()
 
 
-def site_of(served: Served, home: Path) -> Site:
+def site_of(served: Served, home: Path, names: Iterable[str] = ROLES) -> Site:
     site = Site(served, home)
+    admin = served.client()
     for name in ROLES:
-        served.user(name)
+        assert admin.post("/v1/users", {"name": name}).status == 201
+    for name in names:
         made = served.run("token", "create", name, "--scope", "write", "--scope", "catalog")
         site.tokens[name] = made.out.strip()
     members = {"owners": ["olga"], "writers": ["wanda"], "readers": ["rita"]}
-    admin = served.client()
     assert admin.post("/v1/namespaces", {"namespace": "team", **members}).status == 201
     assert admin.post("/v1/repositories/team", {"repo_name": "web", "description": "first"}).status == 201
     assert admin.put("/v1/repositories/team/web/tags/latest", {"image_id": IMAGE}).status in (200, 201)
@@ -65,7 +69,7 @@ def site(shared: Served, tmp_path_factory: pytest.TempPathFactory) -> Iterator[S
 
 @pytest.fixture
 def own_site(served: Served, tmp_path: Path) -> Site:
-    return site_of(served, tmp_path)
+    return site_of(served, tmp_path, ["wanda"])
 
 
 @pytest.fixture
@@ -403,6 +407,54 @@ def test_a_push_survives_a_kill_right_after_it(own_site: Site) -> None:
     assert own_site.served.client().get("/v1/repositories/team/web").json["description"] == "before the kill"
     assert not list(scratch.glob("*-push-*"))
     assert git(own_site.served.root, "fsck", "--strict") == ""
+
+
+def slow_push(site: Site, name: str) -> tuple[Clone, subprocess.Popen[bytes]]:
+    """A push that takes a while, under way."""
+    clone = site.clone(name)
+    for number in range(300):
+        clone.write(f"data/team/slow{number}.json", document("team", f"slow{number}", description=f"{time.time_ns()}"))
+    clone.commit("Add many")
+    push = subprocess.Popen(
+        ["git", "push", "-q", "origin", "main"],
+        cwd=clone.path,
+        env=clone.user.environment(),
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    return clone, push
+
+
+def test_a_client_that_goes_away_leaves_nothing_behind(own_site: Site) -> None:
+    scratch = own_site.served.root / ".git/catalogd/scratch"
+    for delay in (0.03, 0.08, 0.15, 0.3):
+        before = own_site.head
+        clone, push = slow_push(own_site, "wanda")
+        time.sleep(delay)
+        os.killpg(push.pid, signal.SIGKILL)  # with the child of it that speaks HTTP
+        push.wait()
+        wait_for(lambda: not list(scratch.glob("*-push-*")) and not children_of(own_site.served), 15, "all has ended")
+        assert own_site.head in (before, clone.head)
+        assert own_site.head == clone.head or clone.head not in objects(own_site)
+    assert git(own_site.served.root, "fsck", "--strict") == ""
+
+
+def test_a_server_that_is_killed_has_all_of_a_push_or_nothing(own_site: Site) -> None:
+    for delay in (0.05, 0.12, 0.25):
+        before = own_site.head
+        clone, push = slow_push(own_site, "wanda")
+        time.sleep(delay)
+        own_site.served.kill()
+        acknowledged = push.wait(10) == 0
+        own_site.served.start()
+        assert own_site.head == clone.head or (own_site.head == before and not acknowledged)
+        assert git(own_site.served.root, "fsck", "--strict") == ""
+        assert not list((own_site.served.root / ".git/catalogd/scratch").glob("*-push-*"))
+        own_site.served.settle()
+
+
+def objects(site: Site) -> str:
+    return git(site.served.root, "cat-file", "--batch-all-objects", "--batch-check")
 
 
 def test_nothing_is_left_in_scratch(site: Site) -> None:
