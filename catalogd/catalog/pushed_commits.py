@@ -16,9 +16,9 @@ from catalogd.store import COMMITTER, COMMITTER_EMAIL, NewCommit, Person, identi
 
 # So far ahead of ours a clock may be, in seconds.
 CLOCK_SKEW = 300.0
-# So long before main's newest commit one may have been made, in seconds: what main was at some time is looked up by the
-# dates of its commits, and an old date that comes late makes all since then uncertain.
-OLDEST = 86_400.0
+# So long before main's newest commit one may have been made, in seconds, as branches take a while. What main was at a
+# time is looked up by the dates of its commits, and an old date that comes late makes all since then uncertain.
+_OLDEST = 7 * 86_400.0
 _MOST_OF_A_NAME = 200
 _MOST_OF_AN_EMAIL = 320
 
@@ -35,8 +35,8 @@ def faults_in(commit: NewCommit, account: Account, now: float, newest: float) ->
     """
     if not rights.administers(account):
         yield from _faults_in_people(commit, account)
-        if commit.committer.seconds < min(now, newest) - OLDEST:
-            yield "its committer's date is more than a day before main's newest commit", (_REBASE,)
+        if commit.committer.seconds < min(now, newest) - _OLDEST:
+            yield "its committer's date is more than a week before main's newest commit", (_REBASE,)
     for role, person in (("author", commit.author), ("committer", commit.committer)):
         yield from _faults_in_person(role, person, now)
     yield from _faults_in_message(commit)

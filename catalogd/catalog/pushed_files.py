@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,16 +46,16 @@ class Pusher:
         return rights.administers(self.account)
 
 
-def is_directory(path: str) -> bool:
+def _is_directory(path: str) -> bool:
     """Whether the layout of a catalog has a directory there."""
     first, _, rest = path.partition("/")
     return path in _DIRECTORIES or (first == "data" and names.fault_in_name(rest) is None)
 
 
 class Review:
-    """The review of one commit: what it changes, from `before` to `after`.
+    """The review of one commit: what it changes, from `before` to `after`, by the roles in `roles`.
 
-    `takes_effect` is False on a branch that was merged later: there roles are not judged, but at the merge.
+    What a merge has as one of its `others` has, the parents besides `before`, came with the commits of that one.
     """
 
     def __init__(
@@ -65,20 +65,26 @@ class Review:
         before: Snapshot,
         after: Snapshot,
         schemas_in: Callable[[Snapshot], Schemas],
-        takes_effect: bool,
+        roles: Snapshot,
+        others: Sequence[Snapshot] = (),
     ):
         self._incoming = incoming
         self._pusher = pusher
         self._before = before
         self._after = after
         self._schemas_in = schemas_in
-        self._takes_effect = takes_effect
+        self._roles = roles
+        self._others = others
         self._odd: dict[str, Mapping[str, str]] = {}
+
+    def changes(self) -> Iterator[Difference]:
+        """What the commit changes. Raises as Incoming.differences."""
+        return self._incoming.differences(self._before, self._after, _is_directory)
 
     def findings(self, change: Difference) -> Iterator[Finding]:
         """What is wrong with one change."""
         path = change.path
-        if change.new is not None and change.new.is_tree and is_directory(path):
+        if change.new is not None and change.new.is_tree and _is_directory(path):
             yield _misplaced(path, "is an empty directory, or one in the place of a file", "Remove it.")
         elif not self._is_place(path):
             yield _misplaced(path, _NO_PLACE, _PLACES)
@@ -87,7 +93,11 @@ class Review:
             yield _misplaced(path, f"has the mode {mode}", "It must be a plain file that is not executable: 100644.")
         else:
             yield from self._clash(change)
-            yield from self._of_file(change)
+            yield from self._of_file(change, self._is_its_own(change))
+
+    def _is_its_own(self, change: Difference) -> bool:
+        new = change.new.id if change.new else None
+        return all(other.id_of(change.path) != new for other in self._others)
 
     @staticmethod
     def _is_place(path: str) -> bool:
@@ -112,7 +122,7 @@ class Review:
                 detail = f"is {directory}/{other} on a file system that knows no case; only one of them can be there"
                 yield _misplaced(change.path, detail, "Give it another name.")
 
-    def _of_file(self, change: Difference) -> Iterator[Finding]:
+    def _of_file(self, change: Difference, is_its_own: bool) -> Iterator[Finding]:
         try:
             old, new = (
                 self._incoming.blob(side.id) if side and side.is_file else None for side in (change.old, change.new)
@@ -124,14 +134,14 @@ class Review:
             yield _misplaced(change.path, "is missing in the push", "Push all of its objects.")
             return
         if change.path in _SCHEMAS:
-            yield from self._of_schema(change.path, new)
+            yield from self._of_schema(change.path, new) if is_its_own else ()
             return
         errors = False
         if new is not None:
             for finding in self._checked(change.path, new):
                 errors = errors or finding.severity == ERROR
                 yield finding
-        if self._takes_effect and not errors:
+        if is_its_own and not errors:
             yield from self._of_rights(change.path, old, new)
 
     def _of_schema(self, path: str, new: bytes | None) -> Iterator[Finding]:
@@ -170,7 +180,7 @@ class Review:
         self, path: str, namespace: str, repo_name: str, old: bytes | None, new: bytes | None
     ) -> Iterable[Finding]:
         right = rights.OWN if new is None else rights.WRITE
-        rights.require(self._pusher.account, right, namespace, roles_in(self._before, namespace))
+        rights.require(self._pusher.account, right, namespace, roles_in(self._roles, namespace))
         if new is None or self._pusher.is_admin:
             return ()
         if old is not None:
@@ -187,7 +197,7 @@ class Review:
             if known([namespace]):
                 raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
         else:
-            rights.require(account, rights.GOVERN, namespace, roles_in(self._before, namespace))
+            rights.require(account, rights.GOVERN, namespace, roles_in(self._roles, namespace))
         if new is None:
             require_empty(namespace, self._after.names(f"data/{namespace}"))
             return

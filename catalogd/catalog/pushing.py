@@ -9,7 +9,7 @@ from catalogd import rights
 from catalogd.catalog import pushed_commits
 from catalogd.catalog.base import Document, UseCases
 from catalogd.catalog.organizations import KnownUsers
-from catalogd.catalog.pushed_files import Pusher, Review, is_directory
+from catalogd.catalog.pushed_files import Pusher, Review
 from catalogd.catalog.refusals import Refusals, shown_path
 from catalogd.catalog.shapes import Caller
 from catalogd.check import WARNING
@@ -94,13 +94,11 @@ class Pushing(UseCases):
         for commit in commits:
             for detail, mend in pushed_commits.faults_in(commit, pusher.account, pusher.now, newest):
                 refusals.add_of_commit(commit.id, detail, *mend)
-            first = commit.parents[0] if commit.parents else None
-            before = incoming.snapshot(line.get(commit.id, first))
-            after = incoming.snapshot(commit.id)
-            review = Review(incoming, pusher, before, after, self._schemas_in, commit.id in line)
-            for change in incoming.differences(before, after, is_directory):
+            review = self._review(incoming, pusher, commit, line)
+            for change in review.changes():
                 changes += 1
-                paths.add(change.path)
+                if commit.id in line:
+                    paths.add(change.path)
                 if changes > _MOST_CHANGES:
                     refusals.add(f"It changes more than {_MOST_CHANGES:,} files.", "Use catalogd import for so much.")
                 for finding in review.findings(change) if changes <= _MOST_CHANGES else ():
@@ -119,6 +117,25 @@ class Pushing(UseCases):
         if refusals:
             raise Refused(refusals.text())
         return _note(warnings)
+
+    def _review(self, incoming: Incoming, pusher: Pusher, commit: NewCommit, line: Mapping[str, str]) -> Review:
+        """On the way from main a commit is reviewed by what it does to main, by the roles that main has there. One of a
+        merged line is in the history of what it changes, too: it needs roles that main has now.
+        """
+        after = incoming.snapshot(commit.id)
+        if commit.id in line:
+            before = incoming.snapshot(line[commit.id])
+            return Review(incoming, pusher, before, after, self._schemas_in, before)
+        first, *others = commit.parents or (None,)
+        return Review(
+            incoming,
+            pusher,
+            incoming.snapshot(first),
+            after,
+            self._schemas_in,
+            incoming.snapshot(incoming.head),
+            [incoming.snapshot(other) for other in others],
+        )
 
 
 def _note(warnings: int) -> str:

@@ -250,6 +250,14 @@ def by_the_first_parent(a: Attack) -> Answer:
     return a.sends(a.objects.commit(root, orphan, a.head))
 
 
+def in_the_history_of_another(a: Attack) -> Answer:
+    """A commit that a merge takes back, to stand in the history of what one may not write."""
+    blob = a.objects.blob(json.dumps(document("alien", "thing", description="was here")).encode())
+    side = a.objects.commit(a.objects.with_entry("data/alien", b"thing.json", FILE, blob), a.head)
+    return a.sends(a.objects.commit(a.good_root(), a.head, side))
+
+
+case("a mark in another's history", "needs a writer of the namespace alien", in_the_history_of_another)
 case("somebody's private document by its id", "/namespace: must be", private_by_id)
 case("an owner for a moment", "needs an owner of the namespace team", owner_for_a_moment)
 case("an owner by a merged branch", "needs an owner of the namespace team", by_a_merged_branch)
@@ -270,7 +278,7 @@ COMMITS: dict[str, tuple[str, dict[str, bytes]]] = {
     "a committer of 2099": ("committer is in the future", {"committed": b"4087000000 +0000"}),
     "the end of time": (f"in the future|{FSCK}", {"when": b"9223372036854775807 +0000"}),
     "after the end of time": (f"malformed|{FSCK}", {"when": b"92233720368547758070 +0000"}),
-    "a committer of 1970": ("more than a day before", {"committed": b"1 +0000"}),
+    "a committer of 1970": ("more than a week before", {"committed": b"1 +0000"}),
     "a negative date": (f"malformed|{FSCK}", {"when": b"-1 +0000"}),
     "no date": (f"malformed|{FSCK}", {"when": b"now +0000"}),
     "a strange time zone": (f"malformed|{FSCK}", {"when": b"1700000000 +00000"}),
