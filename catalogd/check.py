@@ -98,11 +98,20 @@ def entry_finding(path: str, mode: str, size: int = 0) -> Finding | None:
     if path == first:
         return Finding(ERROR, path, 1, "", "must be a directory", "Remove it.")
     if mode != _PLAIN_FILE:
-        what = _KINDS_OF_ENTRY.get(mode, f"of the mode {mode}")
-        return Finding(ERROR, path, 1, "", f"is {what}", "Make it a plain file that is not executable (100644).")
+        return _odd(path, mode)
     if size > MOST_BYTES:
         return Finding(ERROR, path, 1, "", f"has {size:,} bytes; {MOST_BYTES:,} are the most", "Make it smaller.")
     return None
+
+
+def plain_finding(path: str, mode: str, size: int = 0) -> Finding | None:
+    """As entry_finding(), and what is wrong with an entry anywhere else: that it is no plain file."""
+    return entry_finding(path, mode, size) or (None if mode == _PLAIN_FILE else _odd(path, mode))
+
+
+def _odd(path: str, mode: str) -> Finding:
+    what = _KINDS_OF_ENTRY.get(mode, f"of the mode {mode}")
+    return Finding(ERROR, path, 1, "", f"is {what}", "Make it a plain file that is not executable (100644).")
 
 
 def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import pytest
 from catalogd.accounts import SCOPES, Account
 from catalogd.catalog import Caller, Catalog, Unfit, Unjoinable, Unrelated
 from catalogd.documents import ABSENT, dumps, loads
-from catalogd.errors import EditedByHand, NotFound
+from catalogd.errors import Conflict, EditedByHand, NotFound
 from catalogd.store import Store
 from tests.plain_git import Clone
 
@@ -179,6 +179,57 @@ def test_files_beside_the_documents_come_along(catalog, clone, root):
     update(catalog, description="two")
     catalog.join(ALICE, theirs)
     assert (root / "README.md").read_text() == "Read me\n"
+
+
+def make_executable(clone: Clone) -> None:
+    clone.write("run.sh", "true\n", "A script")
+    (clone.directory / "run.sh").chmod(0o755)
+    clone.git("commit", "-qam", "Make it executable")
+
+
+def make_link(clone: Clone) -> None:
+    (clone.directory / "link").symlink_to("README.md")
+    clone.git("add", "link")
+    clone.git("commit", "-qm", "A link")
+
+
+def make_submodule(clone: Clone) -> None:
+    head = clone.git("rev-parse", "HEAD").strip()
+    clone.git("update-index", "--add", "--cacheinfo", f"160000,{head},module")
+    clone.git("commit", "-qm", "A submodule")
+
+
+@pytest.mark.parametrize("both_moved", [True, False])
+@pytest.mark.parametrize(
+    ("make", "path"), [(make_executable, "run.sh"), (make_link, "link"), (make_submodule, "module")]
+)
+def test_what_is_no_plain_file_is_named_and_never_lost_in_a_merge(catalog, clone, make, path, both_moved):
+    make(clone)
+    theirs = clone.hand_over()
+    if both_moved:
+        update(catalog, description="two")
+    before = catalog.store.head()
+    with pytest.raises(Unfit) as raised:
+        catalog.join(ALICE, theirs)
+    assert [finding.path for finding in raised.value.findings] == [path]
+    assert catalog.store.head() == before
+    clone.git("rm", "-q", "--cached", path)
+    clone.git("commit", "-qm", "Take it away")
+    catalog.join(ALICE, clone.hand_over())
+    assert catalog.store.follow_index()
+    assert catalog.store.status() == []
+
+
+def test_a_directory_that_became_a_file_is_not_lost_in_a_merge(catalog, clone):
+    clone.write("docs/a.md", "a\n", "A directory")
+    catalog.join(ALICE, clone.hand_over())
+    clone.git("rm", "-rq", "docs")
+    clone.write("docs", "now a file\n", "A file in its place")
+    theirs = clone.hand_over()
+    before = update(catalog, description="two")
+    with pytest.raises(Conflict, match="docs"):
+        catalog.join(ALICE, theirs)
+    assert catalog.store.head() == before
 
 
 def test_another_history_is_not_mixed_in(catalog, clone):

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from catalogd import names
 from catalogd.catalog.base import UseCases
 from catalogd.catalog.shapes import Caller
-from catalogd.check import ERROR, Finding, check
+from catalogd.check import ERROR, Finding, check, plain_finding
 from catalogd.documents import ABSENT, canonical, merge, strict
 from catalogd.errors import Conflict, Fault, Invalid, Malformed
 from catalogd.store import Draft, Edit, Reading, blob_id, merge_texts, short
@@ -90,14 +90,26 @@ class Joining(UseCases):
     def _require_fit(self, head: str | None, theirs: str) -> None:
         changes = self._store.diff(head, theirs)
         there = self._store.snapshot(theirs)
+        self._require_plain(head, theirs)
         files = {change.path: self._store.blob(change.new) for change in changes if change.new}
         _require_fit(files, lambda path: found[1] if (found := there.read(path)) else None)
+
+    def _require_plain(self, base: str | None, theirs: str) -> None:
+        """A commit of the catalog's has plain files only, so a merge would take the others away from both sides.
+
+        Raises Unfit.
+        """
+        found = (plain_finding(path, mode) for path, mode in self._store.modes(base, theirs))
+        odd = [finding for finding in found if finding]
+        if odd:
+            raise Unfit(odd)
 
     def _merger(self, theirs: str, decide: Decide) -> Callable[[Reading], Draft]:
         def draft(reading: Reading) -> Draft:
             base = self._store.merge_base(self._store.head() or "", theirs)
             if base is None:
                 raise Unrelated("The two have no commit in common: start from a clone of the one that is to stay.")
+            self._require_plain(base, theirs)
             files: dict[str, bytes | None] = {}
             conflicts: list[FieldConflict] = []
             for change in self._store.diff(base, theirs):
@@ -106,6 +118,8 @@ class Joining(UseCases):
                     files[change.path] = self._store.blob(change.new) if change.new else None
                 elif mine != change.new:
                     ours = found[1] if (found := reading.read(change.path)) else None
+                    if ours is None and mine is not None:
+                        raise Conflict(f"{change.path} is a file on the other side, and here it is none; remove it there.")
                     both = _Both(change.path, self._content(change.old), ours, self._content(change.new))
                     files[change.path] = both.settled(decide, conflicts)
             if conflicts:

@@ -87,6 +87,13 @@ def read_raw_diff(raw: bytes) -> list[Change]:
     return changes
 
 
+def read_modes(raw: bytes) -> list[tuple[str, str]]:
+    """(path, mode) of what is there after the changes in such an output; modes are git's, of six octal digits."""
+    fields = raw.decode("utf-8", "surrogateescape").split("\0")
+    modes = ((path, status.split(" ")[1]) for status, path in zip(fields[0:-1:2], fields[1::2], strict=True))
+    return [(path, mode) for path, mode in modes if mode != "000000"]
+
+
 def _tokens(stream: BinaryIO) -> Iterator[str]:
     rest = b""
     while block := stream.read(1 << 16):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from catalogd.errors import NotFound
 from catalogd.store.git import Git, GitFailed
-from catalogd.store.history import LOG_OPTIONS, Change, Commit, read_log, read_raw_diff
+from catalogd.store.history import LOG_OPTIONS, Change, Commit, read_log, read_modes, read_raw_diff
 from catalogd.store.index import DIFF
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.refs import Branch
@@ -73,6 +73,10 @@ class Reader:
     def diff(self, old: str | None, new: str) -> list[Change]:
         """What differs between the trees of two commits; None is the empty tree."""
         return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
+
+    def modes(self, old: str | None, new: str) -> list[tuple[str, str]]:
+        """(path, git's mode in six octal digits) of what `new` has otherwise than `old`, submodules too."""
+        return read_modes(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
 
     def contains(self, head: str, ancestor: str) -> bool:
         """Whether `ancestor` is `head` or in its history: main has grown from the one to the other."""

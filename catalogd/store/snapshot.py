@@ -7,6 +7,7 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Iterator, Mapping
 from typing import Protocol
 
+from catalogd.errors import Conflict
 from catalogd.store.git import Git
 from catalogd.store.objects import EMPTY_TREE, FILE_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Tree
 
@@ -186,7 +187,10 @@ class Snapshot:
 
 
 def splice(objects: Objects, root: Tree, changes: Mapping[str, str | None]) -> list[Tree]:
-    """`root` with each path set to a blob id, or removed: every tree that is new, the root last."""
+    """`root` with each path set to a blob id, or removed: every tree that is new, the root last.
+
+    Raises Conflict where a file and a directory would take each other's place.
+    """
     new_trees: list[Tree] = []
     _splice(objects, root, changes, new_trees)
     return new_trees
@@ -202,6 +206,8 @@ def _splice(objects: Objects, tree: Tree, changes: Mapping[str, str | None], new
         else:
             entries[name] = Entry(FILE_MODE, blob_id) if blob_id else None
     for name, changes_below in below.items():
+        if entries.get(name) is not None:
+            raise Conflict(f"'{name}' is to become a file where there is a directory; remove that before, by itself.")
         entry = tree.get(name)
         child = objects.tree(entry.id) if entry and entry.is_tree else EMPTY_TREE
         child = _splice(objects, child, changes_below, new_trees)
