@@ -1,7 +1,7 @@
 """Whose value each field in conflict with an upstream gets, as somebody has chosen.
 
-A choice is for one field against one value of theirs: where they change it again, it is a conflict again. It is kept
-in a file, so that conflicts may be settled one after the other, until all are and the two sides are merged.
+A choice is between two values of one field: where either side changes it again, it is a conflict again. It is kept in
+a file, so that conflicts may be settled one after the other, until all are and the two sides are merged.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ class Choices:
         self._kept = self._read()
         self._used: dict[str, str] = {}
 
-    def decide(self, path: str, pointer: str, theirs: object) -> str | None:
+    def decide(self, path: str, pointer: str, ours: object, theirs: object) -> str | None:
         """The side for a field; None if nobody has chosen."""
-        field = _named(path, pointer, theirs)
+        field = _named(path, pointer, ours, theirs)
         side = self._new(path) or self._kept.get(field)
         if side is not None:
             self._used[field] = side
@@ -56,6 +56,6 @@ class Choices:
         return kept if isinstance(kept, dict) else {}
 
 
-def _named(path: str, pointer: str, theirs: object) -> str:
-    value = "" if theirs is ABSENT else json.dumps(theirs, sort_keys=True)
-    return f"{path} {pointer} {hashlib.sha256(value.encode('utf-8', 'surrogatepass')).hexdigest()}"
+def _named(path: str, pointer: str, *values: object) -> str:
+    sides = ["" if value is ABSENT else json.dumps(value, sort_keys=True) for value in values]
+    return f"{path} {pointer} {hashlib.sha256(json.dumps(sides).encode()).hexdigest()}"

@@ -127,7 +127,7 @@ def test_a_side_can_be_chosen_for_the_fields_in_conflict_only(catalog, clone, si
     document = web(catalog)
     assert (document["description"], document["full_description"]) == (side, "theirs")
     assert document["labels"] == {"ours": "1"}
-    assert set(asked) == {(WEB, "/description", "theirs")}
+    assert set(asked) == {(WEB, "/description", "ours", "theirs")}
 
 
 def test_what_is_not_decided_stays_a_conflict(catalog, clone):
@@ -135,7 +135,7 @@ def test_what_is_not_decided_stays_a_conflict(catalog, clone):
     theirs = clone.hand_over()
     ours = update(catalog, description="ours", full_description="ours")
     with pytest.raises(Unjoinable) as raised:
-        catalog.join(ALICE, theirs, lambda path, pointer, _: "ours" if pointer == "/description" else None)
+        catalog.join(ALICE, theirs, lambda path, pointer, *_: "ours" if pointer == "/description" else None)
     assert [conflict.pointer for conflict in raised.value.conflicts] == ["/full_description"]
     assert catalog.store.head() == ours
 

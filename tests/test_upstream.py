@@ -184,6 +184,23 @@ def test_conflicts_can_be_settled_one_after_the_other_but_not_against_what_nobod
     assert not (catalog.store.private / "choices").exists()
 
 
+def test_a_choice_for_theirs_does_not_undo_what_was_written_here_after_it(ours, clone):
+    catalog, upstream = ours
+    catalog.create(ALICE, "acme", {"repo_name": "other", "description": "one"})
+    upstream.step()
+    merge_there(clone, description="theirs")
+    clone.edit("data/acme/other.json", "Merged on the forge", description="theirs")
+    clone.git("push", "-q", "origin", "main")
+    update(catalog, description="ours")
+    catalog.update(ALICE, "acme", "other", {"description": "ours"}, patch=True)
+    with pytest.raises(Unjoinable):
+        upstream.sync({WEB: "theirs"})
+    update(catalog, description="ours again")
+    with pytest.raises(Unjoinable) as raised:
+        upstream.sync({"data/acme/other.json": "ours"})
+    assert [(conflict.path, conflict.ours) for conflict in raised.value.conflicts] == [(WEB, "ours again")]
+
+
 def test_a_conflict_is_settled_by_hand_with_plain_git(ours, clone, bare, git):
     catalog, upstream = ours
     merge_there(clone, description="theirs")

@@ -18,11 +18,11 @@ OURS, THEIRS = "ours", "theirs"
 # What is told of many faults at once.
 _MOST_TOLD = 20
 
-# (path, JSON pointer, their value) → OURS, THEIRS or None for a field in conflict.
-Decide = Callable[[str, str, object], str | None]
+# (path, JSON pointer, our value, their value) → OURS, THEIRS or None for a field in conflict.
+Decide = Callable[[str, str, object, object], str | None]
 
 
-def undecided(path: str, pointer: str, theirs: object) -> None:
+def undecided(path: str, pointer: str, ours: object, theirs: object) -> None:
     """Leaves every conflict as it is."""
 
 
@@ -155,7 +155,7 @@ class _Both:
         values = {}
         is_public = names.parse_document_path(self.path) is not None and all(map(_is_public, documents))
         for c in merged.conflicts:
-            side = decide(self.path, c.pointer, c.theirs)
+            side = decide(self.path, c.pointer, c.ours, c.theirs)
             values[c.pointer] = c.theirs if side == THEIRS else c.ours
             if side is None:
                 conflicts.append(FieldConflict(self.path, c.pointer, c.base, c.ours, c.theirs, is_public))
@@ -171,7 +171,7 @@ class _Both:
 
     def _settled_whole(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
         base, ours, theirs = (_digest(data) for data in (self.base, self.ours, self.theirs))
-        side = decide(self.path, "", theirs)
+        side = decide(self.path, "", ours, theirs)
         if side is None:
             conflicts.append(FieldConflict(self.path, "", base, ours, theirs, is_public=False))
         return self.theirs if side == THEIRS else self.ours
