@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import logging
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -47,6 +48,16 @@ def load_settings(flags: Mapping[str, object], config: Path | None) -> Settings:
         beside = root / ".git" / "catalogd" / "catalogd.toml"
         config = beside if beside.is_file() else None
     return settings_module.load(given, os.environ, config)
+
+
+@contextmanager
+def ended_like_control_c() -> Iterator[None]:
+    """SIGTERM ends what runs as Control-C does: a git that was started is ended, too, and what was begun is removed."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import sys
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from catalogd import forges
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
-from catalogd.cli.common import hand, load_settings, open_people, open_state, with_settings
+from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import BadSettings, NotACatalog
@@ -144,6 +143,7 @@ def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
     sys.stdout.flush()
 
 
+@ended_like_control_c()
 def _begin(settings: Settings) -> None:
     source = settings.follow or (settings.upstream if settings.upstream and has_main(settings.upstream) else "")
     if not source:
@@ -151,10 +151,7 @@ def _begin(settings: Settings) -> None:
         return
     echo(f"Cloning {without_credentials(source)} into {settings.catalog}")
     sys.stdout.flush()
-    # As Control-C does, so that git is ended, too, and what was begun is removed.
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     begin_as_clone(settings.catalog.absolute(), source)
-    signal.signal(signal.SIGTERM, before)
 
 
 def _create(directory: Path, with_sample: bool) -> None:

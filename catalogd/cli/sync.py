@@ -8,7 +8,7 @@ import click
 
 from catalogd.catalog import OURS, THEIRS, Unfit, Unjoinable
 from catalogd.check_formats import safe, text
-from catalogd.cli.common import load_settings, open_catalog, with_settings
+from catalogd.cli.common import ended_like_control_c, load_settings, open_catalog, with_settings
 from catalogd.cli.merging import conflict_in_words
 from catalogd.cli.terminal import echo
 from catalogd.documents import Conflict
@@ -42,7 +42,8 @@ def sync(
         before = opened.store.head()
         found = Upstream(opened, opened.store.remote(settings.upstream), settings.upstream_interval)
         try:
-            found.sync(sides)
+            with ended_like_control_c():
+                found.sync(sides)
         except Unjoinable as error:
             _tell_conflicts(error)
             raise SystemExit(1) from None

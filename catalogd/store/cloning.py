@@ -7,6 +7,8 @@ import shutil
 from pathlib import Path
 
 from catalogd.errors import NotACatalog
+from catalogd.giturl import without_credentials
+from catalogd.names import REPOSITORY_KIND, schema_path
 from catalogd.store.files import fsync_directory
 from catalogd.store.locks import is_process_alive
 from catalogd.store.remote import clone
@@ -29,6 +31,11 @@ def begin_as_clone(root: Path, url: str) -> None:
     whole = root.parent / f"{prefix}{os.getpid()}"
     try:
         clone(url, whole)
+        if not (whole / schema_path(REPOSITORY_KIND)).is_file():
+            raise NotACatalog(
+                f"{without_credentials(url)} is no catalog: its main has no {schema_path(REPOSITORY_KIND)}. Take a "
+                "repository without a branch main, or push a catalog there that `catalogd init` has made."
+            )
         os.sync()  # git syncs neither its refs nor the files
         whole.rename(root)
     except BaseException:
