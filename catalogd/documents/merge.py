@@ -50,8 +50,8 @@ class Merged:
 def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
     """`ours` with what changed from `base` to `theirs`; None is a document that does not exist.
 
-    Of `updated_at` the later one is taken, of the counters ours (theirs only where we have none), and the
-    earlier `created_at` of two documents that were created apart. A deletion wins over a document that is
+    Of `updated_at` the later one is taken, of counters that both have changed ours, and the earlier `created_at` of two
+    documents that were created apart. A deletion wins over a document that is
     otherwise unchanged, and is a conflict with the pointer "" where it is not. The document is not validated:
     two edits that each fit the schema may not fit it together.
     """
@@ -144,7 +144,7 @@ def _same_but_for_use(one: dict, other: dict) -> bool:
 def _merge_field(pointer: str, base: list, ours: list, theirs: list) -> tuple[list, bool]:
     """(the merged values, whether the sides are in conflict); of most fields there is one value a side."""
     if pointer in COUNTERS:
-        return (theirs if ours == [ABSENT] else ours), False
+        return (theirs if ours == [ABSENT] or same(base, ours) else ours), False
     if pointer == UPDATED_AT:
         return [_later(*ours, *theirs)], False
     if pointer == CREATED_AT and base == [ABSENT] and all(isinstance(side, str) for side in (*ours, *theirs)):

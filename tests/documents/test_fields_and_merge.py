@@ -142,6 +142,13 @@ def test_counters_are_ours_and_the_update_is_the_later_one():
         assert merged.document["updated_at"] == "2015-03-01T00:00:00.000Z"
 
 
+def test_what_only_one_side_has_counted_is_kept_whoever_merges():
+    counted, described = changed(download=9, repo_starred_count=3), changed(description="new")
+    for one, other in ((counted, described), (described, counted)):
+        document = merge(BASE, one, other).document
+        assert (document["download"], document["repo_starred_count"]) == (9, 3)
+
+
 def test_a_deletion_wins_over_a_document_that_was_only_used():
     used = changed(download=9, updated_at="2016-01-01T00:00:00.000Z")
     assert merge(BASE, None, used) == merge(BASE, used, None) == merge(BASE, None, None)
