@@ -130,6 +130,35 @@ def test_a_side_can_be_chosen_for_the_fields_in_conflict_only(catalog, clone, si
     assert set(asked) == {(WEB, "/description", "ours", "theirs")}
 
 
+def crossed(catalog, clone, root, git, kept: str, settled: str, description: str = "ours") -> str:
+    """Each side has merged the other and settled a conflict in its own way; returns theirs."""
+    theirs = clone.edit(WEB, "In the clone", description="theirs")
+    clone.hand_over()
+    ours = update(catalog, description=description)
+    catalog.join(ALICE, theirs, lambda *_: kept)
+    clone.git("fetch", "-q")
+    document = loads(git(root, "show", f"{ours}:{WEB}").encode()) | {"description": settled}
+    clone.merge(ours, web=dumps(document).decode())
+    return clone.hand_over()
+
+
+@pytest.mark.parametrize("kept", ["ours", "theirs"])
+def test_where_both_sides_settled_a_conflict_in_their_own_way_it_is_one_again(catalog, clone, root, git, kept):
+    theirs = crossed(catalog, clone, root, git, kept, "both")
+    with pytest.raises(Unjoinable) as raised:
+        catalog.join(ALICE, theirs)
+    assert [(c.pointer, c.ours, c.theirs) for c in raised.value.conflicts] == [("/description", kept, "both")]
+    catalog.join(ALICE, theirs, lambda *_: "theirs")
+    assert web(catalog)["description"] == "both"
+
+
+def test_lines_that_have_crossed_are_merged_where_they_agree(catalog, clone, root, git):
+    theirs = crossed(catalog, clone, root, git, "ours", "ours")
+    update(catalog, full_description="two")
+    catalog.join(ALICE, theirs)
+    assert (web(catalog)["description"], web(catalog)["full_description"]) == ("ours", "two")
+
+
 def test_what_is_not_decided_stays_a_conflict(catalog, clone):
     clone.edit(WEB, "In the clone", description="theirs", full_description="theirs")
     theirs = clone.hand_over()

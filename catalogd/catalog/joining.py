@@ -9,7 +9,7 @@ from catalogd import names
 from catalogd.catalog.base import UseCases
 from catalogd.catalog.shapes import Caller
 from catalogd.check import ERROR, Finding, check, plain_finding
-from catalogd.documents import ABSENT, canonical, merge, strict
+from catalogd.documents import ABSENT, canonical, merge_on_all, strict
 from catalogd.errors import Conflict, Fault, Invalid, Malformed
 from catalogd.store import Draft, Edit, Reading, blob_id, merge_texts, short
 
@@ -106,22 +106,22 @@ class Joining(UseCases):
 
     def _merger(self, theirs: str, decide: Decide) -> Callable[[Reading], Draft]:
         def draft(reading: Reading) -> Draft:
-            base = self._store.merge_base(self._store.head() or "", theirs)
-            if base is None:
+            bases = self._store.merge_bases(self._store.head() or "", theirs)
+            if not bases:
                 raise Unrelated("The two have no commit in common: start from a clone of the one that is to stay.")
-            self._require_plain(base, theirs)
+            self._require_plain(bases[0], theirs)
             files: dict[str, bytes | None] = {}
             conflicts: list[FieldConflict] = []
-            for change in self._store.diff(base, theirs):
-                mine = reading.id_of(change.path)
-                if mine == change.old:
-                    files[change.path] = self._store.blob(change.new) if change.new else None
-                elif mine != change.new:
-                    ours = found[1] if (found := reading.read(change.path)) else None
+            for path, (olds, new) in self._changed(bases, theirs).items():
+                mine = reading.id_of(path)
+                if olds == {mine}:
+                    files[path] = self._content(new)
+                elif mine != new:
+                    ours = found[1] if (found := reading.read(path)) else None
                     if ours is None and mine is not None:
-                        raise Conflict(f"{change.path} is a file on the other side, and here it is none; remove it there.")
-                    both = _Both(change.path, self._content(change.old), ours, self._content(change.new))
-                    files[change.path] = both.settled(decide, conflicts)
+                        raise Conflict(f"{path} is a file on the other side, and here it is none; remove it there.")
+                    both = _Both(path, [self._content(old) for old in olds], ours, self._content(new))
+                    files[path] = both.settled(decide, conflicts)
             if conflicts:
                 raise Unjoinable(conflicts)
             new = {path: data for path, data in files.items() if data is not None}
@@ -130,16 +130,29 @@ class Joining(UseCases):
 
         return draft
 
+    def _changed(self, bases: list[str], theirs: str) -> dict[str, tuple[set[str | None], str | None]]:
+        """Path → (the blobs of the bases, the blob of `theirs`), where these are not all the same."""
+        changes = [{change.path: change for change in self._store.diff(base, theirs)} for base in bases]
+        changed = {}
+        for change in (change for of_one in changes for change in of_one.values()):
+            olds = {of_one[change.path].old if change.path in of_one else change.new for of_one in changes}
+            changed[change.path] = olds, change.new
+        return changed
+
     def _content(self, blob: str | None) -> bytes | None:
         return None if blob is None else self._store.blob(blob)
 
 
 @dataclass(frozen=True)
 class _Both:
-    """A file that both sides have changed; None where a side does not have it."""
+    """A file that both sides have changed; None where a side does not have it.
+
+    There are several bases where the two lines have met before, with either as the one that was merged into: what each
+    of these decided may be otherwise. Then only that is merged on which all of them agree.
+    """
 
     path: str
-    base: bytes | None
+    bases: list[bytes | None]
     ours: bytes | None
     theirs: bytes | None
 
@@ -148,12 +161,12 @@ class _Both:
         if names.parse_document_path(self.path) is None and names.parse_namespace_path(self.path) is None:
             return self._settled_as_text(decide, conflicts)
         try:
-            documents = [_parsed(data) for data in (self.base, self.ours, self.theirs)]
+            ours, theirs, *bases = (_parsed(data) for data in (self.ours, self.theirs, *self.bases))
         except Malformed:
             return self._settled_whole(decide, conflicts)
-        merged = merge(*documents)
+        merged = merge_on_all(bases, ours, theirs)
         values = {}
-        is_public = names.parse_document_path(self.path) is not None and all(map(_is_public, documents))
+        is_public = names.parse_document_path(self.path) is not None and all(map(_is_public, (ours, theirs, *bases)))
         for c in merged.conflicts:
             side = decide(self.path, c.pointer, c.ours, c.theirs)
             values[c.pointer] = c.theirs if side == THEIRS else c.ours
@@ -163,14 +176,15 @@ class _Both:
         return None if document is None else canonical.dumps(document)
 
     def _settled_as_text(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
-        if self.base is not None and self.ours is not None and self.theirs is not None:
-            merged = merge_texts(self.base, self.ours, self.theirs)
-            if merged is not None and not merged[1]:
-                return merged[0]
+        if self.ours is not None and self.theirs is not None:
+            merged = [merge_texts(base, self.ours, self.theirs) if base is not None else None for base in self.bases]
+            first = merged[0]
+            if first is not None and not first[1] and all(other == first for other in merged):
+                return first[0]
         return self._settled_whole(decide, conflicts)
 
     def _settled_whole(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
-        base, ours, theirs = (_digest(data) for data in (self.base, self.ours, self.theirs))
+        base, ours, theirs = (_digest(data) for data in (self.bases[0], self.ours, self.theirs))
         side = decide(self.path, "", ours, theirs)
         if side is None:
             conflicts.append(FieldConflict(self.path, "", base, ours, theirs, is_public=False))

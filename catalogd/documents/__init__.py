@@ -2,7 +2,7 @@
 
 from catalogd.documents.canonical import complete, dumps, sorted_tags
 from catalogd.documents.fields import ABSENT, Absence, FieldChange, diff, flatten, same, unflatten
-from catalogd.documents.merge import Conflict, Merged, merge
+from catalogd.documents.merge import Conflict, Merged, merge, merge_on_all
 from catalogd.documents.organizations import Role
 from catalogd.documents.positions import escape, line_of, lines, unescape
 from catalogd.documents.schema import Schemas, builtin_schema, describe, openapi_schema
@@ -27,6 +27,7 @@ __all__ = [
     "lines",
     "loads",
     "merge",
+    "merge_on_all",
     "openapi_schema",
     "same",
     "sorted_tags",

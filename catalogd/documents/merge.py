@@ -6,7 +6,7 @@ organization is one thing though it may take two lists to say it: two edits of t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from catalogd.documents.fields import ABSENT, flatten_alike, same, unflatten
@@ -68,6 +68,30 @@ def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
             conflicts += [Conflict(*found) for found in zip(pointers, *sides, strict=True) if not same(*found[2:])]
     merged = {pointer: value for pointer, value in merged.items() if value is not ABSENT}
     return Merged(_put_together(merged), sorted(conflicts, key=lambda conflict: conflict.pointer), merged)
+
+
+def merge_on_all(bases: Sequence[dict | None], ours: dict | None, theirs: dict | None) -> Merged:
+    """As merge(), for several bases, which need not agree: a conflict as well is what comes out otherwise on one."""
+    first, *others = [merge(base, ours, theirs) for base in bases]
+    conflicts = {conflict.pointer: conflict for merged in (first, *others) for conflict in merged.conflicts}
+    mine, yours = (merge(side, side, side).fields for side in (ours, theirs))
+    for pointer in {pointer for other in others for pointer in _differing(first, other)} - conflicts.keys():
+        sides = mine.get(pointer, ABSENT), yours.get(pointer, ABSENT)
+        if same(*sides):  # no field by itself: it is the whole that differs
+            pointer, sides = "", (ABSENT if ours is None else ours, ABSENT if theirs is None else theirs)
+        conflicts.setdefault(pointer, Conflict(pointer, ABSENT, *sides))
+    if "" in conflicts:
+        conflicts = {"": conflicts[""]}
+    return Merged(first.document, sorted(conflicts.values(), key=lambda conflict: conflict.pointer), first.fields)
+
+
+def _differing(one: Merged, other: Merged) -> Iterator[str]:
+    """The pointers of what came out otherwise; "" where one has no document."""
+    if (one.document is None) != (other.document is None):
+        yield ""
+    for pointer in (one.fields.keys() | other.fields.keys()) - COUNTERS - {UPDATED_AT, CREATED_AT}:
+        if not same(one.fields.get(pointer, ABSENT), other.fields.get(pointer, ABSENT)):
+            yield pointer
 
 
 def _taken_apart(*documents: dict) -> list[dict[str, object]]:

@@ -88,12 +88,12 @@ class Reader:
             return False
         return True
 
-    def merge_base(self, one: str, other: str) -> str | None:
-        """The newest commit that both contain; None if there is none."""
+    def merge_bases(self, one: str, other: str) -> list[str]:
+        """The newest commits that both contain; several where their lines have crossed, [] if there are none."""
         try:
-            return self._git.run("merge-base", one, other).decode().split()[0]
+            return self._git.run("merge-base", "--all", one, other).decode().split()
         except GitFailed:
-            return None
+            return []
 
     def count(self, after: str | None, until: str) -> int:
         """How many commits one has that the other has not."""

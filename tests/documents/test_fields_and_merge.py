@@ -9,7 +9,7 @@ from document_strategies import DOCUMENTS, IMAGE_ID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from catalogd.documents import ABSENT, Conflict, FieldChange, diff, dumps, flatten, merge, unflatten
+from catalogd.documents import ABSENT, Conflict, FieldChange, diff, dumps, flatten, merge, merge_on_all, unflatten
 from catalogd.documents.merge import COUNTERS, CREATED_AT, UPDATED_AT
 
 OTHER_ID = "0" * 64
@@ -218,6 +218,20 @@ def test_no_change_of_one_side_is_lost(base, ours, theirs):
         for change in diff(base, side):
             if change.pointer not in conflicting | decided:
                 assert result.get(change.pointer, ABSENT) == change.after
+
+
+@given(DOCUMENTS, DOCUMENTS, DOCUMENTS, DOCUMENTS)
+def test_on_several_bases_nothing_is_merged_on_which_they_do_not_agree(one, another, ours, theirs):
+    merged = merge_on_all([one, another], ours, theirs)
+    conflicting = {conflict.pointer for conflict in merged.conflicts}
+    decided = COUNTERS | {UPDATED_AT, CREATED_AT}
+    for alone in (merge(one, ours, theirs), merge(another, ours, theirs)):
+        assert conflicting >= {conflict.pointer for conflict in alone.conflicts} or "" in conflicting
+        for change in diff(merged.document, alone.document):
+            assert change.pointer in conflicting | decided or "" in conflicting
+    for side in ("ours", "theirs"):
+        values = {conflict.pointer: getattr(conflict, side) for conflict in merged.conflicts}
+        assert not values or merged.with_fields(values) is not None
 
 
 @given(DOCUMENTS, DOCUMENTS, DOCUMENTS)
