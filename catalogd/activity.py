@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, Catalog, Deltas, Found, ListQuery, Name, NotCountable, Page
-from catalogd.errors import Conflict
+from catalogd.errors import Conflict, NoSpace, StoreFailed, Unavailable
 from catalogd.state import PendingRow, State
 from catalogd.store import rfc3339
 
@@ -135,16 +135,17 @@ class Activity:
         catalog and the state raise.
         """
         with self._folding:
-            self._settle()
+            self.settle()
             self._state.forget_zeros()
             names = list(self._deltas(None))
             starts = range(0, len(names), _MOST_IN_A_BATCH)
             return sum(self._fold_some(names[start : start + _MOST_IN_A_BATCH]) for start in starts)
 
-    def _settle(self) -> None:
+    def settle(self) -> None:
         """Forget what is in the documents, and take back what a fold that was cut off has not brought there.
 
-        Not at the end of a fold: a reader may have read a document from before it, and add what is pending only now.
+        When a server starts, before commits of others come in: those of another catalogd have batches of their own, and
+        of a number that is here without its commit one could not be told from ours. Not at the end of a fold: a reader may have read a document from before it, and add what is pending only now.
         """
         counted = self._catalog.counted()
         self._state.forget_batches(counted)
@@ -167,6 +168,11 @@ class Activity:
                 log.info("the activity of %d repositories waits: %s", len(error.repositories), error)
                 names = [name for name in names if name not in error.repositories]
                 continue
+            except StoreFailed:  # who knows whether it is written: the next to open the catalog does
+                raise
+            except (Unavailable, NoSpace):
+                self._state.release_batch(batch)
+                raise
             if made is None:
                 self._state.forget_batch(batch)  # it has cancelled out
             return len(names)

@@ -46,6 +46,11 @@ class Upkeep:
             self._threads.append(threading.Thread(target=self._look, args=(lookout,), name="lookout", daemon=True))
 
     def start(self) -> None:
+        if not self._catalog.primary:
+            try:
+                self._activity.settle()
+            except CatalogdError:
+                log.exception("activity could not be settled; the next fold does that")
         for thread in self._threads:
             thread.start()
 

@@ -16,7 +16,7 @@ import pytest
 from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
 from catalogd.activity import FOLDER, Activity
 from catalogd.catalog import Caller, Catalog, Deltas, NotCountable
-from catalogd.errors import Conflict, Forbidden, NotFound, Unauthenticated
+from catalogd.errors import BrokenSchema, Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.state import State
 from catalogd.store import Store
 
@@ -211,6 +211,42 @@ def test_what_a_fold_that_was_cut_off_had_done_is_counted_once(activity, catalog
     assert (count(again, catalog), stored(catalog)) == (3, 3)
     again.fold()
     assert (count(again, catalog), stored(catalog), state.pending_activity()) == (3, 3, [])
+
+
+def commit_of_another_catalogd(root: Path, git, batch: int) -> None:
+    """As it comes in with an upstream: that server has counted into another repository."""
+    document = json.loads((root / "data/team/lib.json").read_text()) | {"repo_starred_count": 7}
+    (root / "data/team/lib.json").write_text(json.dumps(document))
+    name = {f"GIT_{who}_{what}": "catalogd" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+    message = f"Count the stars of 1 repository\n\nActivity-Batch: {batch}"
+    git(root, "commit", "-q", "--no-verify", "-am", message, env=name)
+
+
+def test_a_fold_that_failed_is_not_taken_for_that_of_another_server(activity, catalog, root, git):
+    activity.star(ANN, *APP)
+    catalog.follow_index()
+    schema = root / "schemas/repository.schema.json"
+    schema.parent.mkdir()
+    schema.write_text("{")
+    git(root, "add", "schemas")
+    git(root, "commit", "-q", "--no-verify", "-m", "Break the schema")
+    with pytest.raises(BrokenSchema):
+        activity.fold()
+    git(root, "rm", "-q", "-f", str(schema))
+    commit_of_another_catalogd(root, git, 1)
+    activity.fold()
+    assert (count(activity, catalog), stored(catalog)) == (1, 1)
+
+
+def test_a_fold_that_was_cut_off_is_taken_back_before_those_of_others_come_in(activity, catalog, state, root, git):
+    activity.star(ANN, *APP)
+    state.assign_batch(1, [APP])  # and then the process died
+    catalog.follow_index()
+    again = Activity(catalog, state)
+    again.settle()
+    commit_of_another_catalogd(root, git, 1)
+    again.fold()
+    assert (count(again, catalog), stored(catalog)) == (1, 1)
 
 
 @pytest.mark.slow
