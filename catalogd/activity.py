@@ -145,7 +145,8 @@ class Activity:
         """Forget what is in the documents, and take back what a fold that was cut off has not brought there.
 
         When a server starts, before commits of others come in: those of another catalogd have batches of their own, and
-        of a number that is here without its commit one could not be told from ours. Not at the end of a fold: a reader may have read a document from before it, and add what is pending only now.
+        of a number that is here without its commit one could not be told from ours. Not at the end of a fold: a reader
+        may have read a document from before it, and add what is pending only now.
         """
         counted = self._catalog.counted()
         self._state.forget_batches(counted)
