@@ -202,6 +202,20 @@ def test_two_sides_that_each_fit_but_not_together_are_refused(catalog, clone):
         catalog.join(ALICE, theirs)
 
 
+def test_a_schema_that_comes_in_must_fit_what_is_new_here(catalog, clone):
+    schema = {"type": "object", "properties": {"description": {"maxLength": 5}}}
+    clone.write("schemas/repository.schema.json", dumps(schema).decode(), "Short descriptions only")
+    theirs = clone.hand_over()
+    before = update(catalog, description="longer than five")
+    with pytest.raises(Unfit) as raised:
+        catalog.join(ALICE, theirs)
+    assert [(finding.path, finding.pointer) for finding in raised.value.findings] == [(WEB, "/description")]
+    assert catalog.store.head() == before
+    update(catalog, description="short")
+    catalog.join(ALICE, theirs)
+    assert catalog.store.contains(catalog.store.head(), theirs)
+
+
 def test_files_beside_the_documents_come_along(catalog, clone, root):
     clone.write("README.md", "Read me\n", "A readme")
     theirs = clone.hand_over()

@@ -106,7 +106,8 @@ class Joining(UseCases):
 
     def _merger(self, theirs: str, decide: Decide) -> Callable[[Reading], Draft]:
         def draft(reading: Reading) -> Draft:
-            bases = self._store.merge_bases(self._store.head() or "", theirs)
+            head = self._store.head() or ""
+            bases = self._store.merge_bases(head, theirs)
             if not bases:
                 raise Unrelated("The two have no commit in common: start from a clone of the one that is to stay.")
             self._require_plain(bases[0], theirs)
@@ -125,6 +126,9 @@ class Joining(UseCases):
             if conflicts:
                 raise Unjoinable(conflicts)
             new = {path: data for path, data in files.items() if data is not None}
+            if any(names.schema_path(kind) in files for kind in names.KINDS):  # it is to fit what is new here, too
+                here = {change.path for change in self._store.diff(bases[0], head)} - files.keys()
+                new |= {path: found[1] for path in here if (found := reading.read(path))}
             _require_fit(new, lambda path: found[1] if (found := reading.read(path)) else None)
             return Draft(f"Merge {short(theirs)} of the upstream", files)
 
