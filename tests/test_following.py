@@ -19,6 +19,8 @@ from catalogd.following import Follower
 from catalogd.names import KINDS, schema_path
 from catalogd.store import Store, begin_as_clone
 
+pytestmark = pytest.mark.slow
+
 HAND = Caller(Account("hand", "hand@example.org", True, frozenset(SCOPES), None), "test")
 
 

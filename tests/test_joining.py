@@ -14,6 +14,8 @@ from catalogd.errors import Conflict, EditedByHand, NotFound
 from catalogd.store import Store
 from tests.plain_git import Clone
 
+pytestmark = pytest.mark.slow
+
 ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), None), "a-request")
 WEB = "data/acme/web.json"
 

@@ -17,6 +17,8 @@ from store_tools import complaints, files_at, litter, put, put_all, run_git, sta
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
 from catalogd.store import Store
 
+pytestmark = pytest.mark.slow
+
 # What writes and makes durable. Injection counts calls of one of them, over all threads of the process.
 SYNCS = ["fsync", "fdatasync", "syncfs"]
 STEPS = [*SYNCS, "rename", "link", "unlink", "write", "pwrite64", "openat", "mkdir", "ftruncate"]
@@ -69,7 +71,6 @@ def can_trace(program, tmp_path):
         pytest.skip("strace cannot inject faults here")
 
 
-@pytest.mark.slow
 def test_a_write_whose_sync_fails_is_never_acknowledged(there, program, tmp_path, can_trace):
     shutil.copytree(there, tmp_path / "counted")
     wanted = calls_of_one_write(tmp_path / "counted", program, tmp_path, SYNCS)
@@ -93,7 +94,6 @@ def test_a_write_whose_sync_fails_is_never_acknowledged(there, program, tmp_path
     assert tried
 
 
-@pytest.mark.slow
 def test_a_write_can_be_killed_at_every_step(there, program, tmp_path, can_trace):
     shutil.copytree(there, tmp_path / "counted")
     wanted = calls_of_one_write(tmp_path / "counted", program, tmp_path, STEPS)
@@ -115,7 +115,6 @@ def test_a_write_can_be_killed_at_every_step(there, program, tmp_path, can_trace
         shutil.rmtree(root)
 
 
-@pytest.mark.slow
 def test_a_kill_at_every_step_of_following_the_index_leaves_it_at_main(there, program, tmp_path, can_trace):
     """The steps of close(), which come after the write is acknowledged."""
     shutil.copytree(there, tmp_path / "counted")

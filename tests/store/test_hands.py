@@ -14,6 +14,8 @@ from store_tools import complaints, files_at, history_of, put, put_all, run_git
 from catalogd.errors import CatalogdError, EditedByHand, Unavailable
 from catalogd.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT, OTHER = "data/a/b.json", "data/a/c.json"
 REFUSED = "the catalog was written to while git prepared this commit"
 
@@ -129,7 +131,6 @@ def test_what_is_staged_by_hand_stays_staged(there, store):
         assert status(there) == f"M  {OTHER}\nA  data/a/new.json\n?? loose.json\n"
 
 
-@pytest.mark.slow
 def test_a_reversal_that_is_staged_by_hand_stays_staged(there, store):
     put(store, DOCUMENT, b"2\n")
     store.follow_index()
@@ -142,7 +143,6 @@ def test_a_reversal_that_is_staged_by_hand_stays_staged(there, store):
     assert files_at(there) == {DOCUMENT: b"1\n", OTHER: b"2\n"}
 
 
-@pytest.mark.slow
 def test_a_conflict_in_the_index_is_left_to_the_hand(there, store):
     run_git(there, "checkout", "-q", "-b", "side")
     (there / DOCUMENT).write_bytes(b"side\n")
@@ -174,7 +174,6 @@ def test_git_shows_what_was_written_through_the_store(there, store):
     assert run_git(there, "log", "--format=%s", "--", DOCUMENT).stdout == "Add a line\nChange files\n"
 
 
-@pytest.mark.slow
 def test_a_revert_by_hand_works(there, store):
     outcome = put(store, DOCUMENT, b"2\n")
     put(store, OTHER, b"2\n")
@@ -285,7 +284,6 @@ def test_a_commit_dated_into_the_future_is_judged_by_when_git_was_started(there,
     assert REFUSED in run_git(there, "commit", "-m", "by hand", GIT_COMMITTER_DATE=future).stderr
 
 
-@pytest.mark.slow
 def test_a_git_that_was_started_long_ago_is_judged_by_the_index_of_then(there, store):
     """Its editor is open while the catalog goes on and the index follows; its tree is the old one."""
     (there / "by-hand.txt").write_bytes(b"by hand\n")
@@ -493,7 +491,6 @@ class Hands(threading.Thread):
         return self._git("stash") and self._git("stash", "pop")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("follow", [False, True])
 def test_no_commit_by_hand_ever_undoes_a_write_of_the_store(root, follow):
     store = Store(root)

@@ -14,6 +14,8 @@ from store_tools import complaints, files_at, increment, litter, put, put_all, r
 from catalogd.errors import EditedByHand
 from catalogd.store import Store
 
+pytestmark = pytest.mark.slow
+
 DOCUMENT = "data/a/b.json"
 
 
@@ -42,7 +44,6 @@ def follow_again_from(root, commit: str) -> None:
     (root / ".git/catalogd/followed").write_text(f"{commit} {time.time() - 5:.3f}\n")
 
 
-@pytest.mark.slow
 def test_a_writer_can_be_killed_at_any_time(root):
     rng = random.Random(7)
     acknowledged: dict[str, tuple[int, str]] = {}
@@ -158,7 +159,6 @@ def test_the_lock_of_a_dead_git_is_removed(there, name):
     store.close()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("name", LOCKS)
 def test_the_lock_of_a_git_that_died_just_now_is_waited_for(there, name):
     (there / ".git" / name).write_bytes(b"")
@@ -212,7 +212,6 @@ def test_the_lock_of_a_living_git_is_respected(there, arguments):
     store.close()
 
 
-@pytest.mark.slow
 def test_a_git_that_is_killed_while_it_commits_leaves_nothing_in_the_way(there):
     rng = random.Random(3)
     for number in range(12):

@@ -12,6 +12,8 @@ from catalogd.errors import Malformed, Unavailable
 from catalogd.store.children import Children, ClientGone
 from catalogd.store.serving import UploadPack
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def files(tmp_path: Path):

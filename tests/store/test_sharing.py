@@ -13,6 +13,8 @@ from store_tools import complaints, files_at, increment, put, put_all, run_git, 
 from catalogd.errors import AlreadyServed, NotACatalog, NotFound
 from catalogd.store import Store
 
+pytestmark = pytest.mark.slow
+
 
 def test_a_second_server_is_refused_with_the_id_of_the_first(root):
     server = start_writer(root, "serve", stdin=subprocess.PIPE)
@@ -48,7 +50,6 @@ def test_two_stores_see_each_others_writes_at_once(root, store):
     assert complaints(root) == []
 
 
-@pytest.mark.slow
 def test_stores_that_follow_the_index_at_once_leave_it_at_main(root):
     stores = [Store(root) for _ in range(3)]
 
