@@ -17,12 +17,15 @@ import pytest
 from store_tools import complaints, files_at, put, run_git, start_writer, wait_for
 
 from catalogd.catalog import Catalog
-from catalogd.store import Store
+from catalogd.store import Draft, Edit, Store
 
 pytestmark = pytest.mark.slow
 
 # linux/fs/ext4: EXT4_IOC_SHUTDOWN, _IOR('X', 125, __u32), and the flag that does not even flush the journal.
 _SHUTDOWN, _NOLOGFLUSH = 0x8004587D, 2
+
+# More than Linux gives as a process id.
+_NO_PROCESS = 1 << 23
 
 
 class Disk:
@@ -44,6 +47,9 @@ class Disk:
         """Cut the power and mount what is left. Nobody may have a file of it open."""
         self.shut_down()
         self.remount()
+        # A machine that starts again has none of the processes whose names these files bear; the test lives on.
+        for own in self.root.glob(f"*/.git/catalogd/scratch/{os.getpid()}-*"):
+            own.rename(own.with_name(own.name.replace(str(os.getpid()), str(_NO_PROCESS), 1)))
 
     def shut_down(self) -> None:
         """From now on nothing reaches the disk."""
@@ -133,6 +139,51 @@ def test_a_commit_by_hand_that_writes_were_built_on_is_as_durable_as_they(disk, 
     files = files_at(catalog)
     assert files["data/a/hand.json"] == b"by hand\n"
     assert files["data/a/two.json"] == b"2\n"
+    assert complaints(catalog) == []
+
+
+def fetched(store: Store, catalog: Path, tmp_path: Path) -> str:
+    """A commit of another repository, as a fetch brings it."""
+    run_git(tmp_path, "clone", "-q", str(catalog), "clone")
+    (tmp_path / "clone/data/a/theirs.json").write_bytes(b"theirs\n")
+    run_git(tmp_path / "clone", "add", ".")
+    assert run_git(tmp_path / "clone", "commit", "-q", "-m", "In the clone").returncode == 0
+    commit = store.remote(str(tmp_path / "clone")).fetch()
+    assert commit is not None
+    return commit
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_what_was_taken_in_is_there_after_a_power_cut(disk, catalog, tmp_path, later):
+    store = Store(catalog)
+    put(store, "data/a/before.json", b"1\n")
+    commit = fetched(store, catalog, tmp_path)
+    store.take_in(store.head(), commit)
+    newest = put(store, "data/a/after.json", b"2\n").commit if later else commit
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    assert run_git(catalog, "rev-parse", "main").stdout.strip() == newest
+    files = files_at(catalog)
+    assert (files["data/a/before.json"], files["data/a/theirs.json"]) == (b"1\n", b"theirs\n")
+    assert complaints(catalog) == []
+
+
+@pytest.mark.parametrize("later", [True, False])
+def test_a_merge_is_there_after_a_power_cut_with_both_its_lines(disk, catalog, tmp_path, later):
+    store = Store(catalog)
+    commit = fetched(store, catalog, tmp_path)
+    ours = put(store, "data/a/ours.json", b"ours\n").commit
+    draft = Draft("Merge", {"data/a/theirs.json": b"theirs\n"})
+    newest = store.submit(Edit("alice", "alice@example.org", lambda _: draft, merges=commit)).commit
+    if later:
+        newest = put(store, "data/a/after.json", b"2\n").commit
+    abandon(store)
+    disk.cut()
+    Store(catalog).close()
+    assert run_git(catalog, "rev-parse", "main").stdout.strip() == newest
+    assert {ours, commit} <= set(run_git(catalog, "rev-list", "main").stdout.split())
+    assert files_at(catalog)["data/a/theirs.json"] == b"theirs\n"
     assert complaints(catalog) == []
 
 
