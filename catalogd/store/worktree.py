@@ -126,7 +126,10 @@ class WorkTree:
         return object_id("blob", data)
 
     def _read(self, path: str) -> bytes | None:
-        """The content of a plain file, None where there is none; remembers what was there."""
+        """The content of a plain file, of a link where it leads, as git has it; None where there is neither.
+
+        Remembers what was there.
+        """
         self._seen[path] = None
         try:
             # Not through a link, and without waiting for somebody to write into a pipe.
@@ -136,8 +139,9 @@ class WorkTree:
         except OSError as error:
             if error.errno not in (errno.ELOOP, errno.ENXIO):
                 raise
-            self._seen[path] = signature(os.lstat(f"{self._root}/{path}"))
-            return None
+            found = os.lstat(f"{self._root}/{path}")
+            self._seen[path] = signature(found)
+            return os.fsencode(os.readlink(f"{self._root}/{path}")) if stat.S_ISLNK(found.st_mode) else None
         try:
             found = os.fstat(descriptor)
             self._seen[path] = signature(found)

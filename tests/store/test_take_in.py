@@ -106,3 +106,20 @@ def test_a_commit_by_hand_from_before_does_not_undo_what_was_taken_in(store, roo
     assert done.returncode != 0
     assert PATH in done.stderr
     assert store.head() == commit
+
+
+def test_a_link_that_git_has_checked_out_is_no_edit_of_a_hand(store, root, tmp_path):
+    (root / "link").symlink_to(PATH)
+    run_git(root, "add", "link")
+    assert run_git(root, "commit", "-qm", "A link").returncode == 0
+    clone = tmp_path / "clone"
+    run_git(tmp_path, "clone", "-q", str(root), "clone")
+    run_git(clone, "rm", "-q", "link")
+    run_git(clone, "commit", "-qm", "Take it away")
+    run_git(root, "fetch", "-q", str(clone), "main:refs/catalogd/fetched")
+    commit = run_git(root, "rev-parse", "refs/catalogd/fetched").stdout.strip()
+    store.take_in(store.head(), commit)
+    assert not (root / "link").is_symlink()
+    assert (root / PATH).read_text() == "one\n"
+    assert store.follow_index()
+    assert store.status() == []
