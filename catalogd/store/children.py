@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import logging
 import os
-import resource
 import select
 import shutil
 import signal
@@ -13,8 +12,8 @@ import subprocess
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -77,10 +76,14 @@ class Talk:
 
 
 class Children:
-    """At most so many git children of all repositories at once, each with all that it starts itself."""
+    """At most so many git children of all repositories at once, each with all that it starts itself.
+
+    Where there may be several, those that talk to us leave one to the others: how long they take is up to a client.
+    """
 
     def __init__(self, most: int):
         self._turn = threading.BoundedSemaphore(most)
+        self._turn_to_talk = threading.BoundedSemaphore(max(1, most - 1))
         self._guard = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._is_closed = False
@@ -99,14 +102,16 @@ class Children:
         answer: BinaryIO,
         is_wanted: IsWanted,
         talk: Talk | None = None,
-        limits: Mapping[int, int] | None = None,
     ) -> int:
         """The exit status of a command, when its turn has come and it has ended. What it says besides is for the log.
 
-        The child inherits its ends of `talk`. `limits` are those of its resources (RLIMIT_*). Raises Unavailable if the
-        turn does not come in time, or the end, or if it is ended from outside; ClientGone; and what `talk` raises.
+        The child inherits its ends of `talk`. Raises Unavailable if the turn does not come in time, or the end, or if
+        it is ended from outside; ClientGone; and what `talk` raises.
         """
-        with self._waited_for(is_wanted), self._started(command, request, answer, talk, limits or {}) as child:
+        with ExitStack() as turns:
+            for turn in (self._turn_to_talk, self._turn) if talk else (self._turn,):
+                turns.enter_context(_waited_for(turn, is_wanted))
+            child = turns.enter_context(self._started(command, request, answer, talk))
             try:
                 status, said = _ended(child, is_wanted, talk)
             except BaseException:
@@ -119,21 +124,12 @@ class Children:
         return status
 
     @contextmanager
-    def _waited_for(self, is_wanted: IsWanted) -> Iterator[None]:
-        acquire(self._turn.acquire, is_wanted)
-        try:
-            yield
-        finally:
-            self._turn.release()
-
-    @contextmanager
     def _started(
         self,
         command: list[str],
         request: BinaryIO,
         answer: BinaryIO,
         talk: Talk | None,
-        limits: Mapping[int, int],
     ) -> Iterator[subprocess.Popen[bytes]]:
         ends = (talk.asks, talk.answered) if talk else ()
         with self._guard:
@@ -152,13 +148,21 @@ class Children:
             self._running.add(child)
         try:
             with child:
-                _limit(child, limits)
                 if talk:
                     talk.close(*ends)
                 yield child
         finally:
             with self._guard:
                 self._running.discard(child)
+
+
+@contextmanager
+def _waited_for(turn: threading.Semaphore, is_wanted: IsWanted) -> Iterator[None]:
+    acquire(turn.acquire, is_wanted)
+    try:
+        yield
+    finally:
+        turn.release()
 
 
 def acquire(take: Callable[..., bool], is_wanted: IsWanted) -> None:
@@ -169,6 +173,15 @@ def acquire(take: Callable[..., bool], is_wanted: IsWanted) -> None:
             raise ClientGone
         if time.monotonic() > deadline:
             raise Unavailable("Too many git clients are being answered now; try again.", retry_after=10)
+
+
+def limited(command: list[str], *, memory: int, work: int) -> list[str]:
+    """A command with bounds for each process that comes of it: bytes of address space, seconds of the processor.
+
+    By a shell, as nothing of ours may run in a child of many threads, and from the outside it may come too late: the
+    child has started others by then. A system that knows no such bound goes without it.
+    """
+    return ["sh", "-c", f'ulimit -v {memory >> 10}; ulimit -t {work}; exec "$@"', "sh", *command]
 
 
 def command(
@@ -213,13 +226,6 @@ def require_good(status: int, answer: BinaryIO) -> bool:
     if b"ERR " not in answer.read():
         raise Malformed("git cannot answer this request.")
     return False
-
-
-def _limit(child: subprocess.Popen[bytes], limits: Mapping[int, int]) -> None:
-    """From the outside, as nothing of ours may run in a child of many threads. Linux only."""
-    for kind, most in limits.items() if hasattr(resource, "prlimit") else ():
-        with suppress(ProcessLookupError, PermissionError, ValueError):
-            resource.prlimit(child.pid, kind, (most, most))
 
 
 def _ended(child: subprocess.Popen[bytes], is_wanted: IsWanted, talk: Talk | None) -> tuple[int, bytes]:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import resource
 import shutil
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from catalogd.errors import CatalogdError, Malformed
-from catalogd.store.children import Children, ClientGone, IsWanted, Talk, command, require_good, scratch_file
+from catalogd.store.children import Children, ClientGone, IsWanted, Talk, command, limited, require_good, scratch_file
 from catalogd.store.files import read_or_none, write_all
 from catalogd.store.git import Git
 from catalogd.store.incoming import Command, Incoming
@@ -36,6 +35,9 @@ _MOST_ASKED = 1 << 20
 # Address space of git and each of its children: what is packed small may become endless. Where it maps other packs, it
 # does so in pieces.
 _MOST_MEMORY = 2 << 30
+# Of the processor, in seconds, for each of them: far more than the largest push takes that is any good. Deltas can make
+# hours of work of a small one.
+_MOST_WORK = 60
 
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0]+)")
 _SERVICE = b"001f# service=git-receive-pack\n0000"
@@ -123,8 +125,8 @@ class ReceivePack:
             talk = Talk(decide)
             try:
                 git = _command(self._hooks, str(staging), talk=talk)
-                limits = {resource.RLIMIT_AS: _MOST_MEMORY}
-                require_good(self._children.run(git, request, answer, is_wanted, talk, limits), answer)
+                git = limited(git, memory=_MOST_MEMORY, work=_MOST_WORK)
+                require_good(self._children.run(git, request, answer, is_wanted, talk), answer)
             finally:
                 talk.close()
 

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
+import os
+import re
+import socket
 import struct
 import time
 import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -552,6 +557,53 @@ def test_it_is_refused_with_a_message_and_leaves_nothing(attack: Attack, name: s
     assert (attack.served.root / ".git/refs/heads/main").read_text().strip() == attack.head
     scratch = attack.served.root / ".git/catalogd/scratch"
     assert not list(scratch.glob("*-push-*"))
+
+
+def endless(a: Attack) -> bytes:
+    """A push of some 2 MB whose objects git needs hours to make: each is 16 MB, by a delta of 30 bytes."""
+    base = bytes(16 << 20)
+    base_id = bytes.fromhex(hashlib.sha1(b"blob %d\0" % len(base) + base).hexdigest())
+    records = [record("blob", base)]
+    for number in range(40_000):
+        # gitformat-pack, "Deltified representation": sizes of base and result, copy 0xffffff bytes, insert 8.
+        delta = b"\x80\x80\x80\x08" + b"\x87\x80\x80\x08" + b"\xf0\xff\xff\xff" + b"\x08%08d" % number
+        records.append(size_of(7, len(delta)) + base_id + zlib.compress(delta, 0))
+    new = a.objects.commit(a.good_root(), a.head)
+    return body_of([(a.head, new, MAIN)], pack_of([*records, *(record(*made) for made in a.objects.made.values())]))
+
+
+def test_pushes_that_take_long_leave_git_to_others_and_end_in_time(attack: Attack, attacked: Served) -> None:
+    body = endless(attack)
+    head = "POST {} HTTP/1.1\r\nHost: x\r\nAuthorization: {}\r\nContent-Type: {}\r\nContent-Length: {}\r\n\r\n"
+    request = head.format(PATH, attack.client.authorization, TYPE, len(body)).encode() + body
+    connections = [socket.create_connection(attacked.address) for _ in range(4)]
+    try:
+        for connection in connections:
+            connection.sendall(request)
+        unpacking = wait_for(lambda: git_processes(attacked, "index-pack"), 10, "git unpacks")
+        limit = re.search(r"Max cpu time +(\d+)", (unpacking[0] / "limits").read_text())
+        assert limit, "git would unpack until its time is up, on all processors"
+        assert int(limit[1]) <= 60
+        reply = attacked.anonymous().get("/public.git/info/refs?service=git-upload-pack")
+        assert reply.status == 200, reply.body
+    finally:
+        for connection in connections:
+            connection.close()
+    wait_for(lambda: not git_processes(attacked, "index-pack"), 10, "no git unpacks what nobody waits for")
+
+
+def git_processes(served: Served, command: str) -> list[Path]:
+    """The processes of git that run a command on the catalog, in /proc."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            words = (process / "cmdline").read_bytes().split(b"\0")
+            place = os.readlink(process / "cwd")
+        except OSError:  # it has just ended
+            continue
+        if command.encode() in words and place.startswith(str(served.root)):
+            found.append(process)
+    return found
 
 
 def test_after_all_of_them_the_store_is_as_it_was_and_as_quick(
