@@ -55,7 +55,8 @@ def _is_directory(path: str) -> bool:
 class Review:
     """The review of one commit: what it changes, from `before` to `after`, by the roles in `roles`.
 
-    What a merge has as one of its `others` has, the parents besides `before`, came with the commits of that one.
+    What a merge has as one of its `others` has, the parents besides `before`, came with the commits of that one. Such a
+    merge, on a line that is merged later, is held to roles only: what it keeps of whom is judged when main gets it.
     """
 
     def __init__(
@@ -181,7 +182,7 @@ class Review:
     ) -> Iterable[Finding]:
         right = rights.OWN if new is None else rights.WRITE
         rights.require(self._pusher.account, right, namespace, roles_in(self._roles, namespace))
-        if new is None or self._pusher.is_admin:
+        if new is None or self._others or self._pusher.is_admin:
             return ()
         if old is not None:
             allowed = [parse_stored(old, namespace, repo_name)]
@@ -192,12 +193,15 @@ class Review:
 
     def _require_organization(self, namespace: str, old: bytes | None, new: bytes | None) -> None:
         account, known = self._pusher.account, self._pusher.known
-        if old is None:
+        path = names.namespace_path(namespace)
+        if old is None and not any(other.id_of(path) for other in self._others):
             rights.require_admin(account)
             if known([namespace]):
                 raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
         else:
             rights.require(account, rights.GOVERN, namespace, roles_in(self._roles, namespace))
+        if self._others:
+            return
         if new is None:
             require_empty(namespace, self._after.names(f"data/{namespace}"))
             return

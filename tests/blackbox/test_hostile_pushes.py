@@ -262,6 +262,57 @@ def in_the_history_of_another(a: Attack) -> Answer:
     return a.sends(a.objects.commit(a.good_root(), a.head, side))
 
 
+def given_up(make_side: Callable[[Attack], str]) -> Callable[[Attack], Answer]:
+    """A merge that has nothing of its branch, whose commits would still stand in the history of what they touch."""
+
+    def attack(a: Attack) -> Answer:
+        root = git(a.served.root, "rev-parse", "main^{tree}").strip()
+        return a.sends(a.objects.commit(root, a.head, make_side(a)))
+
+    return attack
+
+
+def by_a_branch(directory: str, name: bytes, **fields: object) -> Callable[[Attack], str]:
+    def side(a: Attack) -> str:
+        blob = a.objects.blob(json.dumps(fields).encode())
+        return a.objects.commit(a.objects.with_entry(directory, name, FILE, blob), a.head)
+
+    return side
+
+
+def by_a_branch_without_it(a: Attack) -> str:
+    data = {name: entry for name, entry in a.objects.entries("data").items() if name != b"alien"}
+    root = a.objects.tree({**a.objects.entries(), b"data": (b"40000", a.objects.tree(data))})
+    return a.objects.commit(root, a.head)
+
+
+def from_nowhere(a: Attack) -> str:
+    blob = a.objects.blob(json.dumps(document("alien", "thing")).encode())
+    inner = a.objects.tree({b"thing.json": (FILE, blob)})
+    data = a.objects.tree({b"alien": (b"40000", inner)})
+    return a.objects.commit(a.objects.tree({b"data": (b"40000", data)}))
+
+
+def by_a_merge_on_a_branch(a: Attack) -> str:
+    blob = a.objects.blob(json.dumps(document("alien", "thing")).encode())
+    side = a.objects.commit(a.good_root(), a.head)
+    return a.objects.commit(a.objects.with_entry("data/alien", b"thing.json", FILE, blob), side, older(a))
+
+
+ALIEN = document("alien", "thing", is_public=True)
+GIVEN_UP: dict[str, tuple[str, Callable[[Attack], str]]] = {
+    "a change": ("needs a writer of the namespace alien", by_a_branch("data/alien", b"thing.json", **ALIEN)),
+    "a deletion": ("needs an owner of the namespace alien", by_a_branch_without_it),
+    "a root": ("needs a writer of the namespace alien", from_nowhere),
+    "a merge": ("needs a writer of the namespace alien", by_a_merge_on_a_branch),
+    "an owner": ("needs an owner of the namespace team",
+                 by_a_branch("namespaces", b"team.json", namespace="team", owners=["mallory"])),
+    "an organization": ("needs an admin",
+                        by_a_branch("namespaces", b"mine.json", namespace="mine", owners=["mallory"])),
+}  # fmt: skip
+for name, (words, make_side) in GIVEN_UP.items():
+    case(f"{name} that a merge gives up", words, given_up(make_side))
+
 case("a mark in another's history", "needs a writer of the namespace alien", in_the_history_of_another)
 case("somebody's private document by its id", "/namespace: must be", private_by_id)
 case("an owner for a moment", "needs an owner of the namespace team", owner_for_a_moment)

@@ -173,6 +173,30 @@ def test_a_branch_into_which_main_was_merged_is_taken(site: Site, api: Client) -
     assert api.get("/v1/repositories/team/branched").json["description"] == "done"
 
 
+def test_a_branch_may_keep_what_use_has_counted_in_main_where_it_merges_a_document(site: Site, api: Client) -> None:
+    clone = site.clone("wanda")
+    clone.write("data/team/counted.json", document("team", "counted"))
+    clone.commit()
+    clone.pushes()
+    clone.git("switch", "-qc", "counting")
+    clone.edit("data/team/counted.json", description="of the branch")
+    clone.commit()
+    admin = site.clone("admin")
+    admin.edit("data/team/counted.json", download=5, full_description="of main")
+    admin.commit("Count")
+    admin.pushes()
+    clone.git("fetch", "-q")
+    clone.git("merge", "-q", "--no-commit", "-s", "ours", "origin/main")
+    clone.edit("data/team/counted.json", download=5, full_description="of main")
+    clone.commit("Merge main")
+    assert api.patch("/v1/repositories/alien/thing", {"description": "meanwhile"}).status == 200
+    clone.git("switch", "-q", "main")
+    clone.git("pull", "-q", "--ff-only")
+    clone.git("merge", "-q", "--no-edit", "counting")
+    clone.pushes()
+    assert api.get("/v1/repositories/team/counted").json["download"] == 5
+
+
 def test_a_push_over_a_newer_main_is_refused_and_taken_after_a_pull(site: Site, api: Client) -> None:
     one, other = site.clone("wanda"), site.clone("wanda")
     for number, clone in enumerate((one, other)):
