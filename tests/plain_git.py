@@ -15,15 +15,16 @@ class Clone:
     def git(self, *arguments: str, **environment: str) -> str:
         return self._git(self.directory, *arguments, env=environment)
 
-    def edit(self, path: str, message: str, **fields: object) -> str:
+    def edit(self, path: str, message: str, committed: str = "", **fields: object) -> str:
+        """Commit a document with other fields, at the time `committed`, or now."""
         document = loads((self.directory / path).read_bytes()) | fields
-        return self.write(path, dumps(document).decode(), message)
+        return self.write(path, dumps(document).decode(), message, committed)
 
-    def write(self, path: str, text: str, message: str) -> str:
+    def write(self, path: str, text: str, message: str, committed: str = "") -> str:
         (self.directory / path).parent.mkdir(parents=True, exist_ok=True)
         (self.directory / path).write_text(text)
         self.git("add", path)
-        self.git("commit", "-m", message)
+        self.git("commit", "-m", message, **({"GIT_COMMITTER_DATE": committed} if committed else {}))
         return self.git("rev-parse", "HEAD").strip()
 
     def merge(self, commit: str, **files: str) -> str:

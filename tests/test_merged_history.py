@@ -8,6 +8,7 @@ import re
 import shutil
 from collections.abc import Iterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -130,6 +131,21 @@ def test_a_commit_of_a_merged_line_can_be_reverted_by_itself(catalog, clone, see
     again.revert(ALICE, theirs)
     document = again.detail(ANYONE, "acme", "web").document
     assert (document["description"], document["full_description"]) == ("two", "one")
+
+
+def test_a_branch_of_last_week_came_to_main_when_it_was_merged(catalog, clone, seen):
+    days_ago = datetime.now(UTC) - timedelta(days=7)
+    theirs = clone.edit(WEB, "Last week", committed=days_ago.isoformat(), full_description="two")
+    ours = catalog.update(ALICE, "acme", "web", {"description": "two"}, patch=True).commit
+    clone.git("fetch", "-q")
+    clone.git("checkout", "-q", ours)
+    clone.merge(theirs, web=described(catalog, clone, full_description="two"))
+    push(catalog, clone)
+    again = seen()
+    yesterday = (datetime.now(UTC) - timedelta(days=1)).isoformat()
+    with pytest.raises(NotFound, match="no commit that old"):
+        again.detail(ANYONE, "acme", "web", yesterday)
+    assert again.commit(ANYONE, theirs)["committed_at"].startswith(f"{days_ago:%Y-%m-%d}")
 
 
 def test_what_a_merge_gave_up_is_gone_from_the_catalog(catalog, clone, seen):

@@ -41,6 +41,10 @@ class Commit:
     message: str
     changes: tuple[Change, ...]
 
+    @property
+    def came_at(self) -> str:
+        return self.committed_at
+
 
 @dataclass(frozen=True)
 class Sees:

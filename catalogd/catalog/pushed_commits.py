@@ -16,9 +16,6 @@ from catalogd.store import COMMITTER, COMMITTER_EMAIL, NewCommit, Person, identi
 
 # So far ahead of ours a clock may be, in seconds.
 CLOCK_SKEW = 300.0
-# So long before main's newest commit one may have been made, in seconds, as branches take a while. What main was at a
-# time is looked up by the dates of its commits, and an old date that comes late makes all since then uncertain.
-_OLDEST = 7 * 86_400.0
 _MOST_OF_A_NAME = 200
 _MOST_OF_AN_EMAIL = 320
 
@@ -28,15 +25,16 @@ _TRAILER = re.compile(r"^(catalog-action|request-id|activity-batch)[ \t]*:", re.
 Wrong = tuple[str, tuple[str, ...]]
 
 
-def faults_in(commit: NewCommit, account: Account, now: float, newest: float) -> Iterator[Wrong]:
+def faults_in(commit: NewCommit, account: Account, now: float, before: float | None) -> Iterator[Wrong]:
     """(what is wrong, the lines that say what would be right).
 
-    `now`, and `newest`, when main's newest commit was made, are in seconds since the epoch.
+    `now`, and `before`, when the commit was made on which this one stands in main, are in seconds since the epoch; a
+    commit of a merged line has none. What main was at a time is looked up by these dates, so they must not run back.
     """
     if not rights.administers(account):
         yield from _faults_in_people(commit, account)
-        if commit.committer.seconds < min(now, newest) - _OLDEST:
-            yield "its committer's date is more than a week before main's newest commit", (_REBASE,)
+    if before is not None and commit.committer.seconds < min(now, before) - CLOCK_SKEW:
+        yield "its committer's date is before that of the commit on which it stands", (_REBASE,)
     for role, person in (("author", commit.author), ("committer", commit.committer)):
         yield from _faults_in_person(role, person, now)
     yield from _faults_in_message(commit)
@@ -78,7 +76,7 @@ def _faults_in_person(role: str, person: Person, now: float) -> Iterator[Wrong]:
         yield f"the date of its {role} is in the future", ("Set your clock, then: git commit --amend --reset-author.",)
 
 
-_REBASE = "Make it anew on top of main: git rebase --force-rebase origin/main."
+_REBASE = "Set your clock, and make it anew: git rebase --force-rebase origin/main."
 _AMEND = "Give it another one: git commit --amend --reset-author."
 
 

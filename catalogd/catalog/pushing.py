@@ -90,9 +90,9 @@ class Pushing(UseCases):
         """What to tell the pusher of commits that are all well. Raises Refused."""
         refusals, warnings, changes = Refusals(), 0, 0
         paths: set[str] = set()
-        newest = incoming.commit(incoming.head).committer.seconds if incoming.head else 0
         for commit in commits:
-            for detail, mend in pushed_commits.faults_in(commit, pusher.account, pusher.now, newest):
+            before = incoming.commit(line[commit.id]).committer.seconds if commit.id in line else None
+            for detail, mend in pushed_commits.faults_in(commit, pusher.account, pusher.now, before):
                 refusals.add_of_commit(commit.id, detail, *mend)
             review = self._review(incoming, pusher, commit, line)
             for change in review.changes():

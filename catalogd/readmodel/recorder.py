@@ -54,19 +54,20 @@ class Recorder:
         seq = self.seq + 1
         versions = _Versions(self._blobs, contents, parsed or {})
         shown = Counter(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
-        committed_at = as_text(commit.committed_at)
+        came_at = as_text(commit.came_at)
         # That of the newest commit is the latest of all.
-        if self._settled_at > committed_at:
-            self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (committed_at,))
+        if self._settled_at > came_at:
+            self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (came_at,))
         self._execute(
             "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message,"
-            " changes, public_changes, whole_changes) VALUES (?1, ?2, ?3, ?4, ?5, ?5, ?6, ?7, ?8, ?9)",
+            " changes, public_changes, whole_changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 seq,
                 commit.id,
                 as_text(commit.author),
                 as_text(commit.email),
-                committed_at,
+                as_text(commit.committed_at),
+                came_at,
                 as_text(commit.message),
                 len(commit.changes),
                 shown[_WHOLE] + shown[_AFTER],
@@ -77,7 +78,7 @@ class Recorder:
         if batch:
             # In their order only: one that was made up cannot make those that follow count for nothing.
             self._execute("UPDATE meta SET batch = ?1 WHERE batch = ?1 - 1", (batch,))
-        self._newest, self._settled_at = Position(seq, commit.id), committed_at
+        self._newest, self._settled_at = Position(seq, commit.id), came_at
         return seq
 
     def _read_newest(self) -> tuple[Position, str]:

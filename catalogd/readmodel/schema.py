@@ -42,7 +42,7 @@ CREATE TABLE commit_ (
     author         TEXT NOT NULL,
     email          TEXT NOT NULL,
     committed_at   TEXT NOT NULL,
-    settled_at     TEXT NOT NULL,           -- the earliest committed_at of this and all later commits
+    settled_at     TEXT NOT NULL,           -- the earliest time at which main got this or any later commit
     message        TEXT NOT NULL,
     changes        INTEGER NOT NULL,        -- how many changes it made
     public_changes INTEGER NOT NULL,        -- how many of them anyone may see: those since their file's visible_from

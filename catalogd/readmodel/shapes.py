@@ -27,7 +27,7 @@ class Change(Protocol):
 
 
 class Commit(Protocol):
-    """A commit of main; `committed_at` is RFC 3339 in UTC with milliseconds."""
+    """A commit of main; `committed_at`, and `came_at` when main got it, are RFC 3339 in UTC with milliseconds."""
 
     @property
     def id(self) -> str: ...
@@ -39,6 +39,8 @@ class Commit(Protocol):
     def committer(self) -> str: ...
     @property
     def committed_at(self) -> str: ...
+    @property
+    def came_at(self) -> str: ...
     @property
     def message(self) -> str: ...
     @property

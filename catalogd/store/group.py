@@ -49,8 +49,9 @@ class Group:
         parents = [parent for parent in (self.newest, edit.merges) if parent]
         data = commit_data(root.id, parents, author, committer, seconds, message)
         commit = self._seal(root, Made(data, dict(files)))
-        at, merges = rfc3339(seconds), edit.merges is not None
-        self.commits.append(Commit(commit, edit.author, edit.email, COMMITTER, at, message, changes, merges))
+        at = rfc3339(seconds)
+        made = Commit(commit, edit.author, edit.email, COMMITTER, at, message, changes, tuple(parents), at)
+        self.commits.append(made)
         return commit
 
     def add_again(self, made: Made) -> str:

@@ -41,7 +41,8 @@ class Commit:
     """A commit of main and what it changed against its parent; `committer` is a name.
 
     A merge has changed what it has otherwise than each of its parents, here against the first one. `committed_at` is
-    RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000.
+    RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000. `came_at` is when main got it,
+    as far as git tells: of a commit of a merged line when that was merged.
     """
 
     id: str
@@ -51,7 +52,12 @@ class Commit:
     committed_at: str
     message: str
     changes: tuple[Change, ...]
-    is_merge: bool = False
+    parents: tuple[str, ...]
+    came_at: str
+
+    @property
+    def is_merge(self) -> bool:
+        return len(self.parents) > 1
 
 
 def rfc3339(seconds: float) -> str:
@@ -107,8 +113,9 @@ def _tokens(stream: BinaryIO) -> Iterator[str]:
 def _commit(head: list[str], changes: list[Change]) -> Commit:
     commit_id, parents, author, email, committer, seconds, message = head
     committed_at = rfc3339(min(int(seconds), _LAST_SECOND))
-    made = tuple(changes)
-    return Commit(commit_id, author, email, committer, committed_at, message.rstrip("\n"), made, " " in parents)
+    made, message = tuple(changes), message.rstrip("\n")
+    ids = tuple(parents.split())
+    return Commit(commit_id, author, email, committer, committed_at, message, made, ids, committed_at)
 
 
 def _change(status: str, path: str) -> list[Change]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -51,7 +51,26 @@ class Reader:
         with self._git.stream("log", *LOG_OPTIONS, span, "--") as stream:
             commits = read_log(stream)
             has_merges = self._git.run("rev-list", "--merges", "-n", "1", span, "--")
-            yield from self._joined(commits, after, until) if has_merges else commits
+            if has_merges:
+                commits = self._joined(self._as_they_came(commits, after, until), after, until)
+            yield from commits
+
+    def _as_they_came(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:
+        """Those of a merged line right before the merge, which has brought them to main.
+
+        Main's own line is what contains `after`; where nothing is known of it, it goes along the first parents.
+        """
+        on_main = {after} if after else set(self._git.run("rev-list", "--first-parent", until, "--").decode().split())
+        waiting: dict[str, Commit] = {}
+        for commit in commits:
+            if commit.id not in on_main and (after is None or on_main.isdisjoint(commit.parents)):
+                waiting[commit.id] = commit
+                continue
+            on_main.add(commit.id)
+            brought = _reached(waiting, commit.parents)
+            for each in [each for each in waiting if each in brought]:
+                yield replace(waiting.pop(each), came_at=commit.committed_at)
+            yield commit
 
     def _joined(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:
         left: dict[str, str | None] = {}
@@ -140,3 +159,15 @@ class Reader:
     def is_checked_out(self) -> bool:
         """Whether the working tree is on main."""
         return self._branch.is_checked_out()
+
+
+def _reached(commits: Mapping[str, Commit], beginnings: Iterable[str]) -> set[str]:
+    """The ids of those commits that can be reached from others by their parents."""
+    found: set[str] = set()
+    left = [each for each in beginnings if each in commits]
+    while left:
+        each = left.pop()
+        if each not in found:
+            found.add(each)
+            left += [parent for parent in commits[each].parents if parent in commits]
+    return found

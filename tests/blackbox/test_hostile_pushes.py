@@ -334,7 +334,7 @@ COMMITS: dict[str, tuple[str, dict[str, bytes]]] = {
     "a committer of 2099": ("committer is in the future", {"committed": b"4087000000 +0000"}),
     "the end of time": (f"in the future|{FSCK}", {"when": b"9223372036854775807 +0000"}),
     "after the end of time": (f"malformed|{FSCK}", {"when": b"92233720368547758070 +0000"}),
-    "a committer of 1970": ("more than a week before", {"committed": b"1 +0000"}),
+    "a committer of 1970": ("before that of the commit on which it stands", {"committed": b"1 +0000"}),
     "a negative date": (f"malformed|{FSCK}", {"when": b"-1 +0000"}),
     "no date": (f"malformed|{FSCK}", {"when": b"now +0000"}),
     "a strange time zone": (f"malformed|{FSCK}", {"when": b"1700000000 +00000"}),
