@@ -31,13 +31,13 @@ _NO_PROCESS = 1 << 23
 class Disk:
     """An ext4 file system of its own, whose power can be cut."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, mkfs: str):
         self._image = directory / "disk.img"
         self.root = directory / "disk"
         self.root.mkdir()
         with self._image.open("wb") as file:
             file.truncate(128 << 20)
-        subprocess.run(["mkfs.ext4", "-q", str(self._image)], check=True)
+        subprocess.run([mkfs, "-q", str(self._image)], check=True)
         self.mount()
 
     def mount(self) -> None:
@@ -71,11 +71,11 @@ class Disk:
 
 @pytest.fixture
 def disk(tmp_path, program) -> Iterator[Disk]:
-    program("mkfs.ext4")
+    mkfs = program("mkfs.ext4")
     if os.geteuid() != 0:
         pytest.skip("only root can mount a file system")
     try:
-        disk = Disk(tmp_path)
+        disk = Disk(tmp_path, mkfs)
     except subprocess.CalledProcessError as error:
         pytest.skip(f"no loop device can be mounted here: {error.stderr.decode().strip()}")
     yield disk
