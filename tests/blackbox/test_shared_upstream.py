@@ -189,9 +189,12 @@ def test_sync_names_a_conflict_with_its_values_and_settles_it(new_catalog, bare,
     file.write_text(file.read_text().replace('"one"', '"theirs"'))
     git(tmp_path / "clone", "commit", "-qam", "On the forge")
     git(tmp_path / "clone", "push", "-q", "origin", "main")
+    away = bare.rename(bare.with_name("away.git"))  # or what was merged there may come in before the write
     served.start()
     client = served.client()
-    client.patch("/v1/repositories/acme/web", {"description": "ours"})
+    assert client.patch("/v1/repositories/acme/web", {"description": "ours"}).status == 200
+    away.rename(bare)
+    assert client.post("/v1/sync").status == 202
     status = wait_for(lambda: (s := upstream(served))["conflicts"] and s, 20, "the conflict is reported")
     assert (status["conflicts"], status["conflicting"]) == (1, [])
     assert served.anonymous().get("/healthz").json["status"] == "degraded"
@@ -201,6 +204,7 @@ def test_sync_names_a_conflict_with_its_values_and_settles_it(new_catalog, bare,
     assert '/description: base "one", ours "ours", theirs "theirs"' in said.err
     assert served.run("sync", "--upstream", str(bare), "--theirs", "data/acme/web.json").status == 0
     assert client.get("/v1/repositories/acme/web").json["description"] == "theirs"
+    assert client.post("/v1/sync").status == 202  # or it looks after the pause that follows a failure
     wait_for(lambda: served.anonymous().get("/healthz").json["status"] == "ok", 20, "all is well again")
 
 
