@@ -22,20 +22,15 @@ def test_readme_begins_with_the_two_commands():
     assert len(TOUR) > 15
 
 
-def test_the_tour_of_readme_runs_as_printed(tmp_path, program):
-    program("curl")
-    reader = Reader.new(tmp_path)
-    reader.reuse_this_interpreter()
-    _take_the_tour(reader, ".venv/bin/catalogd serve", patience=30)
-
-
-@pytest.mark.slow
 def test_readme_runs_as_printed_from_an_empty_environment(tmp_path, program):
+    """Where pip finds no package index, all but the making of the environment."""
     program("curl")
     reader = Reader.new(tmp_path)
-    if not _has_package_index(reader):
-        pytest.skip("pip finds no package index")
-    _take_the_tour(reader, SERVE.text.replace("python3", sys.executable), patience=300)
+    if _has_package_index(reader):
+        _take_the_tour(reader, SERVE.text.replace("python3", sys.executable), patience=300)
+    else:
+        reader.reuse_this_interpreter()
+        _take_the_tour(reader, ".venv/bin/catalogd serve", patience=30)
 
 
 def _take_the_tour(reader: Reader, serve: str, *, patience: float) -> None:
