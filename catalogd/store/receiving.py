@@ -149,17 +149,6 @@ class ReceivePack:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def install_hook(directory: Path) -> None:
-    """Write the hook into `directory`, or bring it up to date."""
-    hook = directory / "pre-receive"
-    directory.mkdir(parents=True, exist_ok=True)
-    if read_or_none(hook) != HOOK.encode():
-        temporary = directory / f".pre-receive.{os.getpid()}"
-        temporary.write_text(HOOK)
-        temporary.chmod(0o755)
-        temporary.replace(hook)
-
-
 def read_commands(request: BinaryIO) -> list[Command]:
     """What a push wants, from its packet lines (gitprotocol-pack, "Reference Update Request"). Raises Malformed."""
     commands: list[Command] = []

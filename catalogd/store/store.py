@@ -40,7 +40,7 @@ from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
 from catalogd.store.publication import Publication
 from catalogd.store.reader import Reader
-from catalogd.store.receiving import ReceivePack, install_hook
+from catalogd.store.receiving import HOOK, ReceivePack
 from catalogd.store.redo import Redo
 from catalogd.store.refs import Branch, Moved, Unsure
 from catalogd.store.remote import Remote
@@ -103,9 +103,7 @@ class Store(Reader):
         self.maintenance = Maintenance(self._git, self._packs)
         self._children = Children(git_children)
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
-        push_hooks = self.private / "push-hooks"
-        install_hook(push_hooks)
-        self.receive_pack = ReceivePack(self._git, self._scratch, push_hooks, self._children)
+        self.receive_pack = ReceivePack(self._git, self._scratch, self.private / "push-hooks", self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
         self._after_move = after_move
         self._server_lock: int | None = None
@@ -360,6 +358,7 @@ class Store(Reader):
         """Make a plain clone, or a catalog of an earlier version, one that is ready to be written."""
         self.private.chmod(0o700)
         hooks.install(self.private / "hooks")
+        hooks.write(self.private / "push-hooks" / "pre-receive", HOOK)
         # An absolute path: git runs hooks in the working tree, in a linked one, or in .git where a push comes in.
         wanted = _CONFIGURATION | {
             "core.hooksPath": str(self.private / "hooks"),
