@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from typing import Any
 
-from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError, EditedByHand
 from catalogd.lookout import Failed, Failure, Lookout
-from catalogd.store import Remote, RemoteFailed, rfc3339
+from catalogd.store import RemoteFailed
 
 _UNREACHABLE = Failure("unreachable", "The primary cannot be reached, or refuses; the log says why.")
 _EMPTY = Failure("empty", "The primary has no branch main.")
@@ -23,20 +20,8 @@ _UNABLE = Failure("unable", "What was fetched could not be taken in; the log say
 class Follower(Lookout):
     """Follows one primary."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        remote: Remote,
-        interval: float,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ):
-        super().__init__(remote, interval, clock=clock, monotonic=monotonic)
-        self._catalog = catalog
-        self._store = catalog.store
-        self._fetched: str | None = None
-        self._counted: tuple[str | None, str | None, int] = (None, None, 0)
+    part = "following"
+    _fetched: str | None = None
 
     def _look(self) -> None:
         try:
@@ -73,33 +58,12 @@ class Follower(Lookout):
         had all that the primary had, so it is no further behind than that.
         """
         with self._guard:
-            fetched, checked_at, had_all_at, failure = self._fetched, self._checked_at, self._had_all_at, self._failure
+            fetched, checked_at, ago, failure = self._fetched, self._checked(), self._ago(), self._failure
         return {
             "primary": self._catalog.primary or self._remote.address,
             "commit": fetched,
-            "behind_seconds": None if had_all_at is None else round(self._monotonic() - had_all_at, 3),
-            "behind_commits": self._missing(fetched),
-            "checked_at": None if checked_at is None else rfc3339(checked_at),
+            "behind_seconds": ago,
+            "behind_commits": self._count(self._store.head(), fetched),
+            "checked_at": checked_at,
             "failure": failure and failure.words,
         }
-
-    def _missing(self, fetched: str | None) -> int | None:
-        if fetched is None:
-            return None
-        head = self._store.head()
-        if head == fetched:
-            return 0
-        if self._counted[:2] != (head, fetched):
-            self._counted = (head, fetched, self._store.count(head, fetched))
-        return self._counted[2]
-
-    def report(self) -> dict[str, Any]:
-        """{following: status()}."""
-        return {"following": self.status()}
-
-    def health(self) -> dict[str, Any]:
-        """The catalog's health, with `following`. It is degraded where the primary cannot be followed."""
-        report = {**self._catalog.health(), "following": self.status()}
-        if report["status"] == "ok" and self.is_unwell:
-            report["status"] = "degraded"
-        return report

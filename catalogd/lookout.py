@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from catalogd.store import Remote
+from catalogd.catalog import Catalog
+from catalogd.store import Remote, rfc3339
 
 log = logging.getLogger(__name__)
 
@@ -44,16 +45,24 @@ class Failed(Exception):
 
 
 class Lookout(ABC):
-    """Looks at one repository. One thread runs `step` and `wait`; the rest is for any."""
+    """Looks at one repository for one catalog. One thread runs `step` and `wait`; the rest is for any.
+
+    `part` is what its status is called in the report of health.
+    """
+
+    part: str
 
     def __init__(
         self,
+        catalog: Catalog,
         remote: Remote,
         interval: float,
         *,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ):
+        self._catalog = catalog
+        self._store = catalog.store
         self._remote = remote
         self._interval = interval
         self._clock = clock
@@ -67,6 +76,7 @@ class Lookout(ABC):
         self._failing_since = 0.0
         self._failures = 0
         self._took = 0.0
+        self._counted: dict[tuple[str, str], int] = {}
 
     def close(self) -> None:
         """End a look that is under way. From now on `wait` returns at once, and looks fail."""
@@ -108,12 +118,40 @@ class Lookout(ABC):
         return True
 
     @abstractmethod
-    def health(self) -> dict[str, Any]:
-        """The catalog's health, with what is known of the other repository."""
+    def status(self) -> dict[str, Any]:
+        """What everybody may know of the other repository; what is not known is None."""
 
-    @abstractmethod
     def report(self) -> dict[str, Any]:
-        """All that is known of the other repository, for admins."""
+        """All that is known of the other repository, for admins: {part: status()}."""
+        return {self.part: self.status()}
+
+    def health(self) -> dict[str, Any]:
+        """The catalog's health, with `status` as `part`. It is degraded where looks fail for long or for good."""
+        report = {**self._catalog.health(), self.part: self.status()}
+        if report["status"] == "ok" and self.is_unwell:
+            report["status"] = "degraded"
+        return report
+
+    def _ago(self) -> float | None:
+        """So many seconds ago the two were found to be together. Hold the guard."""
+        return None if self._had_all_at is None else round(self._monotonic() - self._had_all_at, 3)
+
+    def _checked(self) -> str | None:
+        return None if self._checked_at is None else rfc3339(self._checked_at)
+
+    def _count(self, after: str | None, until: str | None) -> int | None:
+        """How many commits one has that the other has not; None where one of them is not known. Asked again and again
+        by those who watch, git counts them once.
+        """
+        if after is None or until is None:
+            return None
+        if after == until:
+            return 0
+        counted = self._counted.get((after, until))
+        if counted is None:
+            counted = self._store.count(after, until)
+            self._counted = {(after, until): counted, **dict(list(self._counted.items())[:1])}
+        return counted
 
     @abstractmethod
     def _look(self) -> None:

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from catalogd.accounts import Account
-from catalogd.catalog import Caller, Catalog, FieldConflict, Unfit, Unjoinable, Unrelated
+from catalogd.catalog import Caller, FieldConflict, Unfit, Unjoinable, Unrelated
 from catalogd.choices import Choices
 from catalogd.errors import CatalogdError, EditedByHand
 from catalogd.lookout import Failed, Failure, Lookout
-from catalogd.store import Moved, Rejected, Remote, RemoteFailed, rfc3339
+from catalogd.store import Moved, Rejected, RemoteFailed
 
 log = logging.getLogger(__name__)
 
@@ -52,20 +51,9 @@ _FAILURES: dict[type[CatalogdError], Failure] = {
 class Upstream(Lookout):
     """One upstream of one catalog. Nothing that is written here waits for it, and nothing is lost while it is away."""
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        remote: Remote,
-        interval: float,
-        *,
-        clock: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ):
-        super().__init__(remote, interval, clock=clock, monotonic=monotonic)
-        self._catalog = catalog
-        self._store = catalog.store
-        self._theirs: str | None = None
-        self._conflicts: list[FieldConflict] = []
+    part = "upstream"
+    _theirs: str | None = None
+    _conflicts: Sequence[FieldConflict] = ()
 
     def wait(self) -> None:
         """As Lookout's, and until something is written here."""
@@ -115,15 +103,15 @@ class Upstream(Lookout):
         try:
             self.sync()
         except (CatalogdError, OSError) as error:
-            conflicts = error.conflicts if isinstance(error, Unjoinable) else []
-            if conflicts != self._conflicts:
+            conflicts = error.conflicts if isinstance(error, Unjoinable) else ()
+            if list(conflicts) != list(self._conflicts):
                 self._tell(conflicts)
             failure = next((how for kind, how in _FAILURES.items() if isinstance(error, kind)), _UNABLE)
             raise Failed(failure, _in_words(error)) from error
         with self._guard:
-            self._conflicts = []
+            self._conflicts = ()
 
-    def _tell(self, conflicts: list[FieldConflict]) -> None:
+    def _tell(self, conflicts: Sequence[FieldConflict]) -> None:
         for conflict in conflicts[:_MOST_SHOWN]:
             where = f"{conflict.path} {conflict.pointer}".strip()
             log.warning("conflict with the upstream: %r was changed on both sides", where)
@@ -139,7 +127,7 @@ class Upstream(Lookout):
             conflicts = self._conflicts
         shown = ("path", "pointer", "base", "ours", "theirs")
         return {
-            "upstream": self.status(),
+            **super().report(),
             "conflicts": [{name: getattr(conflict, name) for name in shown} for conflict in conflicts],
         }
 
@@ -152,7 +140,7 @@ class Upstream(Lookout):
         None.
         """
         with self._guard:
-            theirs, checked_at, had_all_at = self._theirs, self._checked_at, self._had_all_at
+            theirs, checked_at, ago = self._theirs, self._checked(), self._ago()
             failure, conflicts = self._failure, self._conflicts
         head = self._store.head()
         public = [conflict for conflict in conflicts if conflict.is_public][:_MOST_SHOWN]
@@ -161,24 +149,12 @@ class Upstream(Lookout):
             "commit": theirs,
             "ahead": self._count(theirs, head),
             "behind": self._count(head, theirs),
-            "together_seconds": None if had_all_at is None else round(self._monotonic() - had_all_at, 3),
-            "checked_at": None if checked_at is None else rfc3339(checked_at),
+            "together_seconds": ago,
+            "checked_at": checked_at,
             "failure": failure and failure.words,
             "conflicts": len(conflicts),
             "conflicting": [{"path": conflict.path, "pointer": conflict.pointer} for conflict in public],
         }
-
-    def _count(self, there: str | None, here: str | None) -> int | None:
-        if there is None or here is None:
-            return None
-        return 0 if there == here else self._store.count(there, here)
-
-    def health(self) -> dict[str, Any]:
-        """The catalog's health, with `upstream`. It is degraded where the two sides cannot be brought together."""
-        report = {**self._catalog.health(), "upstream": self.status()}
-        if report["status"] == "ok" and self.is_unwell:
-            report["status"] = "degraded"
-        return report
 
 
 def _in_words(error: Exception) -> str:
