@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
-from catalogd import names
+from catalogd import documents, names
 from catalogd.catalog.base import UseCases
 from catalogd.catalog.shapes import Caller
 from catalogd.check import ERROR, Finding, check, plain_finding
@@ -27,18 +27,14 @@ def undecided(path: str, pointer: str, ours: object, theirs: object) -> None:
 
 
 @dataclass(frozen=True)
-class FieldConflict:
-    """A field that both sides changed, each in its own way. ABSENT where a side does not have it.
+class FieldConflict(documents.Conflict):
+    """A field of a file that both sides changed, each in its own way.
 
     The pointer is "" where it is the whole file: one side has deleted it, or it is no document. `is_public` tells
     whether anybody may see the document on both sides.
     """
 
     path: str
-    pointer: str
-    base: object
-    ours: object
-    theirs: object
     is_public: bool
 
 
@@ -175,7 +171,7 @@ class _Both:
             side = decide(self.path, c.pointer, c.ours, c.theirs)
             values[c.pointer] = c.theirs if side == THEIRS else c.ours
             if side is None:
-                conflicts.append(FieldConflict(self.path, c.pointer, c.base, c.ours, c.theirs, is_public))
+                conflicts.append(FieldConflict(c.pointer, c.base, c.ours, c.theirs, self.path, is_public))
         document = merged.with_fields(values) if values else merged.document
         return None if document is None else canonical.dumps(document)
 
@@ -191,7 +187,7 @@ class _Both:
         base, ours, theirs = (_digest(data) for data in (self.bases[0], self.ours, self.theirs))
         side = decide(self.path, "", ours, theirs)
         if side is None:
-            conflicts.append(FieldConflict(self.path, "", base, ours, theirs, is_public=False))
+            conflicts.append(FieldConflict("", base, ours, theirs, self.path, is_public=False))
         return self.theirs if side == THEIRS else self.ours
 
 

@@ -11,7 +11,6 @@ from catalogd.check_formats import safe, text
 from catalogd.cli.common import ended_like_control_c, load_settings, open_catalog, with_settings
 from catalogd.cli.merging import conflict_in_words
 from catalogd.cli.terminal import echo
-from catalogd.documents import Conflict
 from catalogd.errors import BadSettings
 from catalogd.upstream import Upstream
 
@@ -65,7 +64,7 @@ def _tell_conflicts(error: Unjoinable) -> None:
         if found.path != path:
             path = found.path
             _say(path)
-        click.echo(conflict_in_words(Conflict(found.pointer, found.base, found.ours, found.theirs)), err=True)
+        click.echo(conflict_in_words(found), err=True)
     if len(error.conflicts) > _MOST_SHOWN:
         _say(f"and {len(error.conflicts) - _MOST_SHOWN:,} more")
     _say(f"{error.detail} Run it again with --ours PATH or --theirs PATH, or merge by hand.")

@@ -81,9 +81,8 @@ class Reader:
             yield commit
         own = {change.path for change in commit.changes}
         # What neither touches is as it was, unless a merge has given it up.
-        now = {path: self.snapshot(until).id_of(path) for path in left} | {
-            change.path: change.new for change in self.diff(after, until)
-        }
+        tip = self.snapshot(until)
+        now = {path: tip.id_of(path) for path in left} | {change.path: change.new for change in self.diff(after, until)}
         was = self.snapshot(after) if after else Snapshot(self._objects, None, EMPTY_TREE)
         others = (Change(path, left.get(path, was.id_of(path)), new) for path, new in now.items() if path not in own)
         rest = tuple(change for change in others if change.old != change.new)

@@ -9,6 +9,7 @@ import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from typing import BinaryIO
 
 import falcon
@@ -43,9 +44,12 @@ class GitService:
         self._max_push = max_push
 
     def refs(self, req: Request, resp: falcon.Response) -> None:
-        fetch = lambda: self._catalog.advertise(caller(req), _protocol(req), _is_wanted(req))  # noqa: E731
-        push = lambda: self._catalog.advertise_receive(caller(req), _is_wanted(req))  # noqa: E731
-        _refs(req, resp, {UPLOAD_PACK: fetch, RECEIVE_PACK: push})
+        who, is_wanted = caller(req), _is_wanted(req)
+        services = {
+            UPLOAD_PACK: partial(self._catalog.advertise, who, _protocol(req), is_wanted),
+            RECEIVE_PACK: partial(self._catalog.advertise_receive, who, is_wanted),
+        }
+        _refs(req, resp, services)
 
     def upload_pack(self, req: Request, resp: falcon.Response) -> None:
         _upload_pack(req, resp, lambda *asked: self._catalog.upload_pack(caller(req), *asked))
@@ -60,8 +64,7 @@ class GitService:
         return moved
 
     def public_refs(self, req: Request, resp: falcon.Response) -> None:
-        fetch = lambda: self._catalog.advertise_public(_protocol(req), _is_wanted(req))  # noqa: E731
-        _refs(req, resp, {UPLOAD_PACK: fetch})
+        _refs(req, resp, {UPLOAD_PACK: partial(self._catalog.advertise_public, _protocol(req), _is_wanted(req))})
 
     def public_upload_pack(self, req: Request, resp: falcon.Response) -> None:
         _upload_pack(req, resp, self._catalog.upload_public)
