@@ -2,7 +2,8 @@
 
 from catalogd.catalog.catalog import Catalog
 from catalogd.catalog.counting import Deltas, Name, NotCountable
-from catalogd.catalog.joining import OURS, THEIRS, FieldConflict, Unfit, Unjoinable, Unrelated
+from catalogd.catalog.joining import Unfit, Unjoinable, Unrelated
+from catalogd.catalog.settling import OURS, THEIRS, FieldConflict
 from catalogd.catalog.shapes import (
     ORDERINGS,
     Caller,

@@ -14,8 +14,10 @@ _KEEP_UNREACHABLE = "2.weeks.ago"
 class Maintenance:
     """Runs beside reads and writes: git never removes what it did not find when it began."""
 
-    def __init__(self, git: Git, pack_directory: Path):
+    def __init__(self, git: Git, pack_directory: Path, *, borrows: bool = False):
+        """`borrows`: what another repository lends is left there."""
         self._git = git
+        self._local = ["-l"] if borrows else []
         self._pack_directory = pack_directory
 
     def packs(self) -> int:
@@ -28,7 +30,7 @@ class Maintenance:
 
     def fold(self) -> None:
         """Fold small packs into larger ones, each at least twice the next, and index the history by path."""
-        self._nicely("repack", "--geometric=2", "-d", "-q")
+        self._nicely("repack", "--geometric=2", "-d", "-q", *self._local)
         if self.packs():
             # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
             self._nicely("multi-pack-index", "write")

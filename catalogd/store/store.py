@@ -9,6 +9,7 @@
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
   .git/catalogd/push-hooks/     what asks the server about a push over HTTP (receiving.py)
   .git/catalogd/public.git, public.of, public.lock   what everybody may see of it (publication.py)
+  .git/catalogd/proposals.git, proposals.lock        what is proposed, and what was said of it (proposals.py)
   .git/catalogd/scratch/        files and pushes on their way into place, "<process id>-..."
   .git/catalogd/readmodel.db, state.db   not the store's
 """
@@ -38,6 +39,7 @@ from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_stale, is_lefto
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
+from catalogd.store.proposals import ProposalRepository
 from catalogd.store.publication import Publication
 from catalogd.store.reader import Reader
 from catalogd.store.receiving import HOOK, ReceivePack
@@ -105,6 +107,9 @@ class Store(Reader):
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
         self.receive_pack = ReceivePack(self._git, self._scratch, self.private / "push-hooks", self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
+        self.proposals = ProposalRepository(
+            self.private, self._git.git_dir, self._scratch, self._children, lock_timeout
+        )
         self._after_move = after_move
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
@@ -146,6 +151,7 @@ class Store(Reader):
         self._branch.close()
         self._index.close()
         self.publication.close()
+        self.proposals.close()
         self._redo.close()
         self.lock.close()
         if self._server_lock is not None:

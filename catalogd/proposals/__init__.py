@@ -1,0 +1,26 @@
+"""Proposals: edits that others review before they are merged."""
+
+from catalogd.proposals.shapes import (
+    APPROVE,
+    CLOSED,
+    COMMENT,
+    MERGED,
+    OPEN,
+    REQUEST_CHANGES,
+    STATES,
+    VERDICTS,
+    Changed,
+    FileDiff,
+    Merging,
+    Proposal,
+    ProposalQuery,
+    Required,
+    Review,
+    Revision,
+    View,
+)
+
+__all__ = [
+    "APPROVE", "CLOSED", "COMMENT", "MERGED", "OPEN", "REQUEST_CHANGES", "STATES", "VERDICTS", "Changed", "FileDiff",
+    "Merging", "Proposal", "ProposalQuery", "Required", "Review", "Revision", "View",
+]  # fmt: skip

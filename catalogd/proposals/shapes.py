@@ -1,0 +1,190 @@
+"""What a proposal is, and what is told of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from catalogd import names
+from catalogd.catalog import FieldConflict
+from catalogd.check import ERROR, Finding
+from catalogd.documents import FieldChange
+
+OPEN, MERGED, CLOSED = "open", "merged", "closed"
+STATES = (OPEN, MERGED, CLOSED)
+
+APPROVE, REQUEST_CHANGES, COMMENT = "approve", "request_changes", "comment"
+VERDICTS = (APPROVE, REQUEST_CHANGES, COMMENT)
+
+
+@dataclass(frozen=True, slots=True)
+class Changed:
+    """A path that a revision changes; the ids of its blobs at the base and at the head, None where there is no file."""
+
+    path: str
+    old: str | None
+    new: str | None
+
+    @property
+    def repository(self) -> tuple[str, str] | None:
+        """(namespace, repo_name), where it is the document of one."""
+        return names.parse_document_path(self.path)
+
+    @property
+    def namespace(self) -> str | None:
+        """The namespace whose document or repository it is; None for the policy and the schemas."""
+        return self.repository[0] if self.repository else names.parse_namespace_path(self.path)
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """What was proposed at a time. `base` is a commit of main; `head` is on top of it.
+
+    `authors` made it and what it stands on. `pushed`: its commits come into main as they are.
+    """
+
+    base: str
+    head: str
+    authors: tuple[str, ...]
+    created_at: str
+    pushed: bool
+    changes: tuple[Changed, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody said of a head. `pointer` is a JSON pointer into the document at `path`, where it is about a field.
+
+    `dismissed_by` is an owner who has put aside a request for changes.
+    """
+
+    id: int
+    reviewer: str
+    email: str
+    verdict: str
+    comment: str
+    head: str
+    created_at: str
+    path: str | None = None
+    pointer: str | None = None
+    dismissed_by: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """A proposal as its file has it: the last of `revisions` is the one that would be merged.
+
+    `ended_by` merged or closed it, `ended_at`; `commit` is main's that has it.
+    """
+
+    number: int
+    title: str
+    description: str
+    author: str
+    email: str
+    state: str
+    created_at: str
+    updated_at: str
+    revisions: tuple[Revision, ...]
+    reviews: tuple[Review, ...] = ()
+    ended_by: str | None = None
+    ended_at: str | None = None
+    commit: str | None = None
+
+    @property
+    def revision(self) -> Revision:
+        return self.revisions[-1]
+
+    @property
+    def head(self) -> str:
+        return self.revision.head
+
+    @property
+    def changes(self) -> tuple[Changed, ...]:
+        return self.revision.changes
+
+    @property
+    def authors(self) -> frozenset[str]:
+        """All whose words are in it: none of them approves it."""
+        return frozenset({self.author, *(name for revision in self.revisions for name in revision.authors)})
+
+    @property
+    def namespaces(self) -> list[str | None]:
+        """The namespaces that it touches, by name; None, which is last, for the policy and the schemas."""
+        found = {change.namespace for change in self.changes}
+        return sorted(found, key=lambda name: (name is None, name or ""))
+
+
+@dataclass(frozen=True, slots=True)
+class Required:
+    """The approvals that a namespace asks for (None: the policy and the schemas, whose approvers are admins).
+
+    `approvals` is how many, `given_by` who has approved. `owners` are those who may, without the authors, but for
+    admins, who always may; None where the caller may not know them.
+    """
+
+    namespace: str | None
+    approvals: int
+    given_by: tuple[str, ...]
+    owners: tuple[str, ...] | None
+
+    @property
+    def missing(self) -> int:
+        return max(0, self.approvals - len(self.given_by))
+
+
+@dataclass(frozen=True, slots=True)
+class Merging:
+    """What a merge of a proposal into main would do: each path's new content (None removes), without what main has.
+
+    `files` means nothing where there are `conflicts`. `findings` are those of `check` in what would come of it.
+    """
+
+    files: Mapping[str, bytes | None]
+    conflicts: tuple[FieldConflict, ...]
+    findings: tuple[Finding, ...]
+
+    @property
+    def fits(self) -> bool:
+        return not any(finding.severity == ERROR for finding in self.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A proposal as a caller sees it; of one that is not open `merging` is None and nothing is required.
+
+    `blocked_by` are the requests for changes that still stand. `why_not` says in sentences what keeps it from being
+    merged; nothing does where it is empty. `commit` is the commit of main that was read.
+    """
+
+    proposal: Proposal
+    merging: Merging | None
+    required: tuple[Required, ...]
+    blocked_by: tuple[Review, ...]
+    why_not: tuple[str, ...]
+    commit: str
+
+    @property
+    def is_mergeable(self) -> bool:
+        return self.merging is not None and not self.why_not
+
+
+@dataclass(frozen=True, slots=True)
+class FileDiff:
+    """What a proposal does to one file, against its base. `fields` is empty of what is no document."""
+
+    path: str
+    fields: tuple[FieldChange, ...]
+    unified: str
+
+
+@dataclass(frozen=True, slots=True)
+class ProposalQuery:
+    """Which proposals are listed, the newest first. `reviewer` is somebody whose approval an open one waits for."""
+
+    state: str | None = OPEN
+    namespace: str | None = None
+    author: str | None = None
+    reviewer: str | None = None
+    page: int = 1
+    page_size: int = 20

@@ -1,0 +1,207 @@
+"""The repository of proposals: a third one of git's, with what is proposed and what was said of it.
+
+It borrows the catalog's objects, so a proposal is a commit on top of main; and nothing that is not merged can be had
+from the catalog itself. Its branch main has one file a proposal. What happens to one is a commit there; if that
+brings a revision, the revision's commit is its second parent. So whoever clones it has everything.
+
+<catalog>/.git/catalogd/proposals.git     bare: main, and refs/proposals/<number>/head
+<catalog>/.git/catalogd/proposals.lock    held by whoever writes there (flock)
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from catalogd.errors import NoSpace, StoreFailed
+from catalogd.store.children import Children
+from catalogd.store.edits import Edit
+from catalogd.store.files import fsync, fsync_directory, replace_durably
+from catalogd.store.git import Git, GitFailed
+from catalogd.store.group import Group
+from catalogd.store.history import Change, read_raw_diff
+from catalogd.store.index import DIFF
+from catalogd.store.locks import CatalogLock
+from catalogd.store.maintenance import Maintenance
+from catalogd.store.objects import EMPTY_TREE
+from catalogd.store.refs import Branch, Unsure
+from catalogd.store.serving import UploadPack
+from catalogd.store.snapshot import ObjectCache, Snapshot
+
+_NAME, _LOCK = "proposals.git", "proposals.lock"
+# Two for an event with a revision.
+_MOST_PACKS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Signature:
+    """Who a commit is by."""
+
+    name: str
+    email: str
+
+
+class ProposalRepository:
+    """The repository of proposals of one catalog. It is made by the first who writes; hold its lock to write."""
+
+    def __init__(self, private: Path, catalog: Path, scratch: Path, children: Children, lock_timeout: float):
+        """`catalog` is the git directory whose objects it borrows."""
+        self.directory = private / _NAME
+        self._catalog = catalog
+        self._scratch = scratch
+        self.lock = CatalogLock(private / _LOCK, lock_timeout)
+        self.upload_pack = UploadPack(self.directory, scratch, children)
+        self._opening = threading.Lock()
+        self._opened: tuple[Git, ObjectCache, Branch] | None = None
+
+    def close(self) -> None:
+        self.upload_pack.close()
+        if self._opened is not None:
+            git, _, branch = self._opened
+            branch.close()
+            git.close()
+            self._opened = None
+        self.lock.close()
+
+    # Reading
+
+    def exists(self) -> bool:
+        """Whether there ever was a proposal."""
+        return (self.directory / "HEAD").is_file()
+
+    def head(self) -> str | None:
+        """The commit of the last event; None where there was none."""
+        return self._open()[2].read() if self.exists() else None
+
+    def snapshot(self, commit: str | None) -> Snapshot:
+        """The files at a commit of this repository or of the catalog; None is the empty tree. Raises KeyError."""
+        if commit is None:
+            return Snapshot(self._open()[1], None, EMPTY_TREE)
+        objects = self._open()[1]
+        return Snapshot(objects, commit, objects.tree(objects.root_of(commit)))
+
+    def blob(self, blob_id: str) -> bytes:
+        """The content of a file of this repository or of the catalog. Raises KeyError."""
+        return self._open()[1].blob(blob_id)
+
+    def diff(self, old: str, new: str) -> list[Change]:
+        """What differs between the trees of two commits."""
+        return read_raw_diff(self._open()[0].run(*DIFF, old, new, "--"))
+
+    def contains(self, head: str, ancestor: str) -> bool:
+        """Whether `ancestor` is `head` or in its history."""
+        if head == ancestor:
+            return True
+        try:
+            self._open()[0].run("merge-base", "--is-ancestor", ancestor, head)
+        except GitFailed:
+            return False
+        return True
+
+    # Writing
+
+    def begin(self) -> None:
+        """Make the repository if there is none. Hold the lock."""
+        if self.exists():
+            return
+        Git.init_bare(self.directory)
+        replace_durably(self.directory / "objects" / "info" / "alternates", f"{self._catalog / 'objects'}\n".encode())
+        self._open()[0].configure({"gc.auto": "0", "core.logAllRefUpdates": "false"})
+
+    def revise(self, base: str, author: Signature, message: str, files: Mapping[str, bytes | None]) -> str:
+        """A commit on top of a commit of the catalog, durable. Returns its id. Hold the lock.
+
+        Raises Conflict where a file and a directory would take each other's place, NoSpace, StoreFailed.
+        """
+        group = Group(self._open()[1], base, follows=False)
+        commit = group.add(Edit(author.name, author.email, lambda _: None), message, files)
+        self._write(group)
+        return commit
+
+    def resolve(self, head: str, onto: str, author: Signature, message: str, files: Mapping[str, bytes | None]) -> str:
+        """A commit that merges `onto`, a newer commit of the catalog, into the proposal at `head`: `files` on top of
+        `onto`. As revise().
+        """
+        group = Group(self._open()[1], onto, follows=False)
+        commit = group.add(Edit(author.name, author.email, lambda _: None, merges=head), message, files)
+        self._write(group)
+        return commit
+
+    def record(
+        self, path: str, data: bytes, author: Signature, message: str, number: int, revision: str | None
+    ) -> None:
+        """One event: a proposal's file as it is now. `revision` is the head of a new revision. Hold the lock.
+
+        Durable when this returns. Raises NoSpace, StoreFailed.
+        """
+        _, objects, branch = self._open()
+        group = Group(objects, branch.read(), follows=False)
+        group.add(Edit(author.name, author.email, lambda _: None, merges=revision), message, {path: data})
+        self._write(group)
+        with _told():
+            if revision is not None:  # before main: what main knows must be there
+                ref = self.directory / "refs" / "proposals" / str(number) / "head"
+                ref.parent.mkdir(parents=True, exist_ok=True)
+                replace_durably(ref, revision.encode() + b"\n")
+            branch.move(group.parent, group.newest or "")
+        group.keep()
+
+    @property
+    def packs(self) -> Path:
+        """Where its packs are."""
+        return self.directory / "objects" / "pack"
+
+    def give(self, head: str, since: str) -> None:
+        """Put into the catalog what it lacks of the commits up to `head`, durably; `since` is a commit that it has.
+
+        Raises GitFailed, NoSpace, StoreFailed.
+        """
+        there = self._catalog / "objects" / "pack"
+        with _told(), tempfile.TemporaryDirectory(dir=self._scratch, prefix=f"{os.getpid()}-given-") as directory:
+            asked = f"{head}\n^{since}\n".encode()
+            base = str(Path(directory) / "pack")
+            self._open()[0].run("pack-objects", "--revs", "--delta-base-offset", "-q", base, stdin=asked)
+            # git looks for the .idx first, so it comes last.
+            for file in sorted(Path(directory).iterdir(), key=lambda file: file.suffix == ".idx"):
+                if file.suffix in (".pack", ".idx") and not (there / file.name).exists():
+                    fsync(file)
+                    os.link(file, there / file.name)
+            fsync_directory(there)
+
+    def keep_house(self) -> None:
+        """Fold the packs of many events. Hold the lock."""
+        if self.exists():
+            maintenance = Maintenance(self._open()[0], self.packs, borrows=True)
+            if maintenance.packs() > _MOST_PACKS:
+                maintenance.fold()
+
+    def _write(self, group: Group) -> None:
+        with _told():
+            group.pack.write(self.packs, durable=True)
+        group.keep()
+
+    def _open(self) -> tuple[Git, ObjectCache, Branch]:
+        with self._opening:
+            if self._opened is None:
+                git = Git(self.directory, bare=True)
+                self._opened = git, ObjectCache(git), Branch(self.directory, self._scratch)
+            return self._opened
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """An error of the disk in the words of the domain."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise NoSpace("There is no room left on the catalog's disk.") from error
+        raise StoreFailed("The disk has failed in the repository of proposals.") from error
+    except Unsure as unsure:
+        raise StoreFailed("The disk has failed in the repository of proposals.") from unsure
