@@ -62,6 +62,10 @@ class ReadOnly(Forbidden):
         self.primary = primary
 
 
+class Protected(Forbidden):
+    """The catalog's policy lets this be changed by a proposal only."""
+
+
 class NotFound(CatalogdError):
     """It does not exist, or not for this caller."""
 

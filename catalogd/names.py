@@ -3,6 +3,7 @@
 data/<namespace>/<repo_name>.json   the document of an image repository
 namespaces/<namespace>.json         an organization
 schemas/<kind>.schema.json          the JSON Schemas of this catalog
+policy.json                         what it asks of edits, if anything
 """
 
 from __future__ import annotations
@@ -32,6 +33,8 @@ _RESERVED_ENDINGS = (".json", ".lock", ".git")
 REPOSITORY_KIND = "repository"
 NAMESPACE_KIND = "namespace"
 KINDS = (REPOSITORY_KIND, NAMESPACE_KIND)
+
+POLICY_PATH = "policy.json"
 
 
 def fault_in_name(name: object) -> str | None:

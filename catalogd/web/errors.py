@@ -66,6 +66,7 @@ KINDS: tuple[Kind, ...] = (
         {"WWW-Authenticate": f'Token {_REALM}, Bearer {_REALM}, Basic {_REALM}, charset="UTF-8"'},
     ),
     Kind(403, "forbidden", "Not allowed", (errors.Forbidden,)),
+    Kind(403, "protected", "Only by a proposal", (errors.Protected,)),
     Kind(403, "replica", "A replica takes no writes", (errors.ReadOnly,)),
     Kind(404, "not-found", "Not found", (errors.NotFound,)),
     Kind(405, "method-not-allowed", "Method not allowed"),

@@ -1,0 +1,146 @@
+"""The policy of a catalog: what its file, policy.json, asks of edits.
+
+    {
+      "approvals": 1,
+      "on_green": ["/description", "/full_description"],
+      "namespaces": {
+        "library": {"protected": true, "approvals": 2, "direct": ["/tags"]}
+      }
+    }
+
+What stands in `namespaces` takes the place of the same member of the whole, for that namespace.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from typing import Any
+
+from catalogd.documents import strict
+from catalogd.documents.positions import escape
+from catalogd.errors import Fault, Invalid
+from catalogd.names import fault_in_name
+
+MOST_APPROVALS = 20
+_MOST_POINTERS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What is asked of edits in a namespace.
+
+    `approvals`: how many of its owners must approve a proposal. `protected`: no edit but by a proposal, except of the
+    fields in `direct`. `on_green`: a proposal that changes nothing but these fields of repositories needs no approval.
+    Fields are JSON pointers, each with what is below it.
+    """
+
+    approvals: int = 1
+    protected: bool = False
+    direct: tuple[str, ...] = ()
+    on_green: tuple[str, ...] = ()
+
+
+_MEMBERS = tuple(member.name for member in fields(Rules))
+
+
+class Policy:
+    """The rules of each namespace."""
+
+    def __init__(self, rules: Rules | None = None, namespaces: Mapping[str, Rules] | None = None):
+        self._rules = rules or Rules()
+        self._namespaces = namespaces or {}
+
+    def of(self, namespace: str) -> Rules:
+        """The rules of a namespace."""
+        return self._namespaces.get(namespace, self._rules)
+
+    @property
+    def protects(self) -> bool:
+        """Whether any namespace is protected."""
+        return any(rules.protected for rules in (self._rules, *self._namespaces.values()))
+
+
+NO_POLICY = Policy()
+
+
+def parse_policy(data: bytes) -> Policy:
+    """The policy in a file. Raises Malformed where it is no strict JSON, Invalid where it is no policy."""
+    document = strict.loads(data, what="policy.json")
+    faults = faults_in_policy(document)
+    if faults:
+        raise Invalid("policy.json is no policy.", faults)
+    assert isinstance(document, dict)
+    whole = _rules(document, Rules())
+    return Policy(whole, {name: _rules(given, whole) for name, given in document.get("namespaces", {}).items()})
+
+
+def faults_in_policy(document: object) -> list[Fault]:
+    """What is wrong with the content of policy.json, by pointer; nothing if it is a policy."""
+    if not isinstance(document, dict):
+        return [Fault("", "must be a JSON object")]
+    faults = _faults(document, "", (*_MEMBERS, "namespaces"))
+    namespaces = document.get("namespaces", {})
+    if not isinstance(namespaces, dict):
+        return [*faults, Fault("/namespaces", "must be an object of namespaces")]
+    for name, given in namespaces.items():
+        pointer = f"/namespaces/{escape(name)}"
+        fault = fault_in_name(name)
+        if fault is not None:
+            faults.append(Fault(pointer, f"is no name of a namespace: it {fault}"))
+        elif not isinstance(given, dict):
+            faults.append(Fault(pointer, "must be an object"))
+        else:
+            faults += _faults(given, pointer, _MEMBERS)
+    return faults[:20]
+
+
+def dumps_policy(document: Mapping[str, Any]) -> bytes:
+    """The canonical bytes of a policy: known members first, in their order, namespaces by name."""
+    whole = _ordered(document)
+    if isinstance(document.get("namespaces"), dict):
+        of = document["namespaces"]
+        whole["namespaces"] = {
+            name: _ordered(of[name]) if isinstance(of[name], dict) else of[name] for name in sorted(of)
+        }
+    return (json.dumps(whole, ensure_ascii=False, allow_nan=False, indent=2) + "\n").encode()
+
+
+def covers(pointers: Iterable[str], pointer: str) -> bool:
+    """Whether a field is one of `pointers` or below one."""
+    return any(pointer == allowed or pointer.startswith(f"{allowed}/") for allowed in pointers)
+
+
+def _rules(given: Mapping[str, Any], base: Rules) -> Rules:
+    members = {name: given[name] for name in _MEMBERS if name in given}
+    return replace(
+        base, **{name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}
+    )
+
+
+def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: given[name] for name in (*_MEMBERS, *sorted(given.keys() - set(_MEMBERS))) if name in given}
+
+
+def _faults(given: Mapping[str, Any], at: str, allowed: tuple[str, ...]) -> list[Fault]:
+    faults = [
+        Fault(f"{at}/{escape(name[:200])}", f"is no member of it; these are: {', '.join(allowed)}")
+        for name in given
+        if name not in allowed
+    ]
+    approvals = given.get("approvals", 1)
+    if type(approvals) is not int or not 0 <= approvals <= MOST_APPROVALS:
+        faults.append(Fault(f"{at}/approvals", f"must be a whole number from 0 to {MOST_APPROVALS}"))
+    if not isinstance(given.get("protected", False), bool):
+        faults.append(Fault(f"{at}/protected", "must be true or false"))
+    for name in ("direct", "on_green"):
+        pointers = given.get(name, [])
+        if not isinstance(pointers, list) or len(pointers) > _MOST_POINTERS or not all(map(_is_pointer, pointers)):
+            what = f'must be a list of at most {_MOST_POINTERS} fields as JSON pointers, such as "/description"'
+            faults.append(Fault(f"{at}/{name}", what))
+    return faults
+
+
+def _is_pointer(value: object) -> bool:
+    return isinstance(value, str) and value.startswith("/") and len(value) > 1
