@@ -77,10 +77,20 @@ PUSH = Right(
     "push", "An admin, or anybody whose token has the scope `catalog` too; and for each change, whoever may make it by "
     "another call.", _WRITING, unconfined=True,
 )  # fmt: skip
+PROPOSE = Right("propose", "Any user who may read what it touches.", _WRITING, Role.READER)
+REVIEW = Right(
+    "review", "Any user who sees it, to comment; else a user with a role in a namespace that it touches.", _WRITING,
+    Role.READER, unconfined=True,
+)  # fmt: skip
+MERGE = Right(
+    "merge", "An author, or a writer of a namespace that it touches, once nothing stands against it.", _WRITING,
+    Role.WRITER,
+)  # fmt: skip
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
 RIGHTS = (
-    OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, IDENTIFY, KEEP, MANAGE, CLONE, PUSH, TELL, ADMINISTER,
+    OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, PROPOSE, REVIEW, MERGE, IDENTIFY, KEEP, MANAGE,
+    CLONE, PUSH, TELL, ADMINISTER,
 )  # fmt: skip
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
