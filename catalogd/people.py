@@ -141,6 +141,14 @@ class People:
         self._accounts.remove_user(name, keep_admin=keep_admin)
         return commit
 
+    def are_users(self, names: Iterable[str]) -> set[str]:
+        """Those of the names that are users."""
+        return self._accounts.are_users(names)
+
+    def admins(self) -> frozenset[str]:
+        """The names of all admins who may log in."""
+        return frozenset(user.name for user in self._accounts.list_users() if user.is_admin and user.is_active)
+
     # Organizations
 
     def create_organization(self, caller: Caller, body: object) -> OrganizationFound:

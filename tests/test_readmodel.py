@@ -698,8 +698,8 @@ def test_net_changes_leave_out_what_came_back_to_what_it_was(catalog: Catalog, m
     catalog.commit({WEB: document(description="x"), db: document("acme/db", description="x")})
     catalog.commit({WEB: document(is_public=False), db: document("acme/db")})
     after = dict(catalog.files)
-    assert model.net_changes(1, 3) == [(WEB, before[WEB], after[WEB], True, False)]
-    assert model.net_changes(3, 1) == [(WEB, after[WEB], before[WEB], False, True)]
+    assert [change[:5] for change in model.net_changes(1, 3)] == [(WEB, before[WEB], after[WEB], True, False)]
+    assert [change[:5] for change in model.net_changes(3, 1)] == [(WEB, after[WEB], before[WEB], False, True)]
     assert [(change.path, change.old) for change in model.net_changes(0, 1)] == [(db, None), (WEB, None)]
     assert model.net_changes(2, 2) == []
 

@@ -221,6 +221,8 @@ def history_row(entry: HistoryEntry) -> dict:
         "author": entry.author,
         "committed_at": entry.committed_at,
         "message": entry.message if entry.complete else "",
+        "proposal": entry.proposal,
+        "reviewed_by": entry.reviewed_by,
         "action": entry.action,
         "fields": entry.fields,
     }

@@ -63,6 +63,11 @@ class Catalog(
         self._mirror.close()
 
     @property
+    def mirror(self) -> Mirror:
+        """The store and the read model beneath, for use cases that stand on this one."""
+        return self._mirror
+
+    @property
     def store(self) -> Store:
         """The store beneath, for commands that work on git itself."""
         return self._store

@@ -18,7 +18,7 @@ from catalogd.store import Draft, Reading, blob_id
 # A reply that refuses a body is not to grow with it.
 _MOST_FAULTS = 20
 
-_WRITABLE = ("description", *LISTS)
+EDITABLE = ("description", *LISTS)
 
 # Which of the names are users: asked for members that were not members before.
 KnownUsers = Callable[[Iterable[str]], set[str]]
@@ -57,7 +57,7 @@ class Organizations(UseCases):
     def create_organization(self, caller: Caller, body: object, known: KnownUsers) -> OrganizationFound:
         """Raises Unauthenticated, Forbidden, AlreadyExists, Invalid, and what the store raises."""
         rights.require_admin(caller.account)
-        fields = bodies.members(body, allowed=("namespace", *_WRITABLE))
+        fields = bodies.members(body, allowed=("namespace", *EDITABLE))
         namespace = names.check_new_name(fields.get("namespace"), "/namespace")
         given = complete({"namespace": namespace, "owners": [caller.account.name]}) | fields
         document = _filled(given)
@@ -90,7 +90,7 @@ class Organizations(UseCases):
         """
 
         def change(before: Document) -> Document:
-            fields = bodies.members(body, allowed=_WRITABLE)
+            fields = bodies.members(body, allowed=EDITABLE)
             defaults = complete({"namespace": namespace})
             given = {key: defaults[key] if patch and value is None else value for key, value in fields.items()}
             return before | given
@@ -211,7 +211,7 @@ class Organizations(UseCases):
                 return None
             data = self._checked(reading, namespace, given, before, known)
             result.document, result.blob = after, blob_id(data)
-            changed = ", ".join(name for name in _WRITABLE if after[name] != before[name])
+            changed = ", ".join(name for name in EDITABLE if after[name] != before[name])
             return Draft(f"Update namespace {namespace}: {changed}", {path: data})
 
         outcome = self._submit(caller, draft, f"update namespace {namespace}")

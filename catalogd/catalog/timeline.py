@@ -359,7 +359,9 @@ class Timeline(UseCases):
             action, document = "deleted", None
         else:
             action, document = ("updated" if was_there else "created"), {**row.document, "tags": tags.tags}
-        return {"namespace": namespace, "repo_name": repo_name, "action": action, "document": document}
+        # By whom something was hidden is hidden, too.
+        last = change.last._asdict() if is_seen or change.new is None else None
+        return {"namespace": namespace, "repo_name": repo_name, "action": action, "last": last, "document": document}
 
 
 def _no_commit(named: str) -> NotFound:
@@ -374,6 +376,8 @@ def _head(entry: CommitEntry) -> dict:
         "author": entry.author,
         "committed_at": entry.committed_at,
         "message": entry.message if entry.complete else "",
+        "proposal": entry.proposal,
+        "reviewed_by": entry.reviewed_by,
     }
 
 

@@ -84,7 +84,8 @@ def blame(repository: tuple[str, str], catalog: str | None, config: Path | None)
     with open_catalog(catalog, config) as opened:
         fields, _ = opened.blame(hand(opened), *repository)
         for pointer, last in fields.items():
-            echo(f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}  {pointer}")
+            by = f"{short(last['commit'])}  {last['committed_at'][:19]}Z  {last['author'][:20]:20}"
+            echo(f"{by}  {pointer}{_brought(last)}")
 
 
 @click.command()
@@ -101,9 +102,18 @@ def rollback(repository: tuple[str, str], commit: str, catalog: str | None, conf
 
 def _commit_line(row: dict, touched: str) -> None:
     subject = row["message"].split("\n", 1)[0]
-    echo(f"{short(row['commit'])}  {row['committed_at'][:19]}Z  {row['author'][:16]:16}  {subject[:_WIDTH]}")
+    by = f"{short(row['commit'])}  {row['committed_at'][:19]}Z  {row['author'][:16]:16}"
+    echo(f"{by}  {subject[:_WIDTH]}{_brought(row)}")
     if touched and touched not in subject:
         echo(f"{'':14}{touched[:100]}")
+
+
+def _brought(row: dict) -> str:
+    """By which proposal, and who approved it."""
+    if row["proposal"] is None:
+        return ""
+    approved = f", reviewed by {', '.join(row['reviewed_by'])}" if row["reviewed_by"] else ""
+    return f"  (proposal {row['proposal']}{approved})"
 
 
 def _value(sign: str, value: object) -> None:

@@ -1,5 +1,8 @@
 """Proposals: edits that others review before they are merged."""
 
+from catalogd.proposals.merges import NotMergeable
+from catalogd.proposals.proposals import Proposals
+from catalogd.proposals.proposing import NotResolved
 from catalogd.proposals.shapes import (
     APPROVE,
     CLOSED,
@@ -22,5 +25,6 @@ from catalogd.proposals.shapes import (
 
 __all__ = [
     "APPROVE", "CLOSED", "COMMENT", "MERGED", "OPEN", "REQUEST_CHANGES", "STATES", "VERDICTS", "Changed", "FileDiff",
-    "Merging", "Proposal", "ProposalQuery", "Required", "Review", "Revision", "View",
+    "Merging", "NotMergeable", "NotResolved", "Proposal", "ProposalQuery", "Proposals", "Required", "Review",
+    "Revision", "View",
 ]  # fmt: skip

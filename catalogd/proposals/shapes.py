@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from catalogd import names
-from catalogd.catalog import FieldConflict
+from catalogd.catalog import OURS, THEIRS, FieldConflict
 from catalogd.check import ERROR, Finding
 from catalogd.documents import FieldChange
 
@@ -15,6 +14,8 @@ STATES = (OPEN, MERGED, CLOSED)
 
 APPROVE, REQUEST_CHANGES, COMMENT = "approve", "request_changes", "comment"
 VERDICTS = (APPROVE, REQUEST_CHANGES, COMMENT)
+
+THEIRS_OR_OURS = (THEIRS, OURS)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,12 +56,12 @@ class Revision:
 class Review:
     """What somebody said of a head. `pointer` is a JSON pointer into the document at `path`, where it is about a field.
 
-    `dismissed_by` is an owner who has put aside a request for changes.
+    `dismissed_by` is an owner who has put aside a request for changes. `operator`: it was given at the catalog's shell,
+    by who is no user.
     """
 
     id: int
     reviewer: str
-    email: str
     verdict: str
     comment: str
     head: str
@@ -68,6 +69,7 @@ class Review:
     path: str | None = None
     pointer: str | None = None
     dismissed_by: str | None = None
+    operator: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,12 +137,12 @@ class Required:
 
 @dataclass(frozen=True, slots=True)
 class Merging:
-    """What a merge of a proposal into main would do: each path's new content (None removes), without what main has.
+    """What a merge of a proposal into main would do: the paths that it would change.
 
-    `files` means nothing where there are `conflicts`. `findings` are those of `check` in what would come of it.
+    `paths` means nothing where there are `conflicts`. `findings` are those of `check` in what would come of it.
     """
 
-    files: Mapping[str, bytes | None]
+    paths: tuple[str, ...]
     conflicts: tuple[FieldConflict, ...]
     findings: tuple[Finding, ...]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
+from collections.abc import Iterable
 
 from catalogd.errors import Malformed, NotFound
 from catalogd.readmodel.connections import Connections
@@ -103,7 +104,8 @@ class HistoryQueries:
                 "SELECT count(*) FROM change WHERE file = :file AND seq >= :floor", parameters
             ).fetchone()
             rows = connection.execute(
-                "SELECT mine.seq, commit_.id, author, email, committed_at, message, action, fields,"
+                "SELECT mine.seq, commit_.id, author, email, committed_at, message, proposal, reviewed_by, action,"
+                " fields,"
                 f" coalesce(begun, old), new, {_COMPLETE}"
                 " FROM change AS mine JOIN commit_ ON commit_.seq = mine.seq"
                 " WHERE mine.file = :file AND mine.seq >= :floor ORDER BY mine.seq DESC LIMIT :limit OFFSET :offset",
@@ -218,20 +220,24 @@ class HistoryQueries:
         """The files that differ between two commits, sorted by path; the two may stand in either order."""
         if from_seq > to_seq:
             return [
-                NetChange(path, old, new, was_public, is_public)
-                for path, new, old, is_public, was_public in self.net_changes(to_seq, from_seq)
+                NetChange(path, old, new, was_public, is_public, last)
+                for path, new, old, is_public, was_public, last in self.net_changes(to_seq, from_seq)
             ]
         with self._connections.reader() as connection:
             rows = connection.execute(
-                "SELECT path, first.old, last.new, first.was_public, last.is_public FROM ("
+                "SELECT path, first.old, last.new, first.was_public, last.is_public,"
+                " commit_.id, author, committed_at, proposal, reviewed_by FROM ("
                 " SELECT file, min(id) AS first, max(id) AS last FROM change WHERE seq > ? AND seq <= ? GROUP BY file"
                 ") AS touched"
                 " JOIN change AS first ON first.id = touched.first JOIN change AS last ON last.id = touched.last"
-                " JOIN file ON file.id = touched.file"
+                " JOIN file ON file.id = touched.file JOIN commit_ ON commit_.seq = last.seq"
                 " WHERE first.old IS NOT last.new ORDER BY path",
                 (from_seq, to_seq),
             ).fetchall()
-        return [NetChange(path, old, new, bool(was), bool(now)) for path, old, new, was, now in rows]
+        return [
+            NetChange(path, old, new, bool(was), bool(now), Blame(*commit, json.loads(reviewed_by)))
+            for path, old, new, was, now, *commit, reviewed_by in rows
+        ]
 
     def blame(self, path: str, floor_seq: int = 0) -> dict[str, Blame]:
         """JSON pointer -> the newest commit that changed it, since the document was created or came back.
@@ -245,12 +251,21 @@ class HistoryQueries:
             # Of each group, SQLite takes the other columns from the row with the greatest seq.
             rows = connection.execute(
                 "SELECT CASE WHEN seq = :born THEN '' ELSE field.value END AS pointer,"
-                " commit_.id, author, committed_at, max(seq)"
+                " commit_.id, author, committed_at, proposal, reviewed_by, max(seq)"
                 " FROM change JOIN commit_ USING (seq), json_each(change.fields) AS field"
                 " WHERE file = :file AND seq >= :born GROUP BY pointer",
                 {"born": born, "file": file},
             ).fetchall()
-        return {pointer: Blame(*commit) for pointer, *commit, _ in rows}
+        return {pointer: Blame(*commit, json.loads(reviewed_by)) for pointer, *commit, reviewed_by, _ in rows}
+
+    def merge_of(self, heads: Iterable[str]) -> str | None:
+        """The commit of main that merged a proposal by one of these heads; None if none did."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT id FROM commit_ WHERE proposal_head IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
+                (json.dumps(list(heads)),),
+            ).fetchone()
+        return None if row is None else row[0]
 
     def stats(self) -> Stats:
         """How many documents, commits and faults there are, and the mirrored commit."""
@@ -289,18 +304,19 @@ def _commits_seen(visibility: Visibility) -> tuple[str, str]:
 
 def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibility) -> CommitEntry | None:
     row = connection.execute(
-        "SELECT seq, id, author, email, committed_at, message, changes, whole_changes FROM commit_ WHERE seq = ?",
+        "SELECT seq, id, author, email, committed_at, message, proposal, reviewed_by, changes, whole_changes"
+        " FROM commit_ WHERE seq = ?",
         (seq,),
     ).fetchone()
     if row is None:
         return None
-    *head, made, whole = row
+    *head, reviewed_by, made, whole = row
     changes = _seen_changes(connection, seq, visibility, CHANGES_SHOWN, 0)
     # As _COMPLETE: counted only where it is neither everybody's nor nobody's.
     is_complete = visibility.everything or made == whole
     if not is_complete and visibility.namespaces and made <= _MOST_LOOKED_AT:
         is_complete = _count(connection, seq, visibility, _WHOLE) == made
-    return CommitEntry(*head, changes=changes, complete=is_complete)
+    return CommitEntry(*head, json.loads(reviewed_by), changes=changes, complete=is_complete)
 
 
 def _count(connection: sqlite3.Connection, seq: int, visibility: Visibility, which: str) -> int:
@@ -332,10 +348,11 @@ def _seen_change(row: tuple) -> SeenChange:
 
 
 def _history_entry(row: tuple, floor_seq: int) -> HistoryEntry:
-    seq, *commit, action, fields, old, new, complete = row
+    seq, *commit, reviewed_by, action, fields, old, new, complete = row
+    head = (seq, *commit, json.loads(reviewed_by))
     if seq == floor_seq:
-        return HistoryEntry(seq, *commit, CREATED, [WHOLE], None, new, bool(complete))
-    return HistoryEntry(seq, *commit, action, json.loads(fields), old, new, bool(complete))
+        return HistoryEntry(*head, CREATED, [WHOLE], None, new, bool(complete))
+    return HistoryEntry(*head, action, json.loads(fields), old, new, bool(complete))
 
 
 def _born(connection: sqlite3.Connection, file: int | None, floor_seq: int) -> int | None:

@@ -59,8 +59,8 @@ class Recorder:
         if self._settled_at > came_at:
             self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (came_at,))
         self._execute(
-            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message,"
-            " changes, public_changes, whole_changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message, proposal, proposal_head,"
+            " reviewed_by, changes, public_changes, whole_changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 seq,
                 commit.id,
@@ -69,6 +69,9 @@ class Recorder:
                 as_text(commit.committed_at),
                 came_at,
                 as_text(commit.message),
+                commit.proposal,
+                commit.proposal_head,
+                json.dumps([as_text(name) for name in commit.reviewed_by]),
                 len(commit.changes),
                 shown[_WHOLE] + shown[_AFTER],
                 shown[_WHOLE],

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Iterator
 
 # A file with another number is deleted and filled anew. Raise it with every change of the tables or of what is in them.
-FORMAT = 4
+FORMAT = 5
 
 # Tells the file from SQLite databases of other programs: "ctlg".
 APPLICATION = 0x63746C67
@@ -44,11 +44,15 @@ CREATE TABLE commit_ (
     committed_at   TEXT NOT NULL,
     settled_at     TEXT NOT NULL,           -- the earliest time at which main got this or any later commit
     message        TEXT NOT NULL,
+    proposal       INTEGER,                 -- the number of the proposal that brought it; NULL: none
+    proposal_head  TEXT,                    -- of the merge of a proposal: the head that was merged
+    reviewed_by    TEXT NOT NULL,           -- JSON array of the names of those who approved
     changes        INTEGER NOT NULL,        -- how many changes it made
     public_changes INTEGER NOT NULL,        -- how many of them anyone may see: those since their file's visible_from
     whole_changes  INTEGER NOT NULL         -- and how many of these anyone may see with what was there before
 ) STRICT;
 CREATE INDEX commit_by_time ON commit_ (settled_at, seq);
+CREATE INDEX commit_by_proposal_head ON commit_ (proposal_head) WHERE proposal_head IS NOT NULL;
 CREATE INDEX commit_with_changes ON commit_ (seq) WHERE changes > 0;
 CREATE INDEX commit_with_public_changes ON commit_ (seq) WHERE public_changes > 0;
 

@@ -27,7 +27,10 @@ class Change(Protocol):
 
 
 class Commit(Protocol):
-    """A commit of main; `committed_at`, and `came_at` when main got it, are RFC 3339 in UTC with milliseconds."""
+    """A commit of main; `committed_at`, and `came_at` when main got it, are RFC 3339 in UTC with milliseconds.
+
+    `proposal` and `reviewed_by` are of the proposal that brought it; only the merge itself has a `proposal_head`.
+    """
 
     @property
     def id(self) -> str: ...
@@ -43,6 +46,12 @@ class Commit(Protocol):
     def came_at(self) -> str: ...
     @property
     def message(self) -> str: ...
+    @property
+    def proposal(self) -> int | None: ...
+    @property
+    def proposal_head(self) -> str | None: ...
+    @property
+    def reviewed_by(self) -> Sequence[str]: ...
     @property
     def changes(self) -> Sequence[Change]: ...
 
@@ -117,6 +126,8 @@ class HistoryEntry(NamedTuple):
     email: str
     committed_at: str
     message: str
+    proposal: int | None
+    reviewed_by: list[str]
     action: str
     fields: list[str]
     old: str | None
@@ -145,26 +156,33 @@ class CommitEntry(NamedTuple):
     email: str
     committed_at: str
     message: str
+    proposal: int | None
+    reviewed_by: list[str]
     changes: list[SeenChange]
     complete: bool
 
 
+class Blame(NamedTuple):
+    """The commit that gave a field its value, and who approved that, if a proposal brought it."""
+
+    commit: str
+    author: str
+    committed_at: str
+    proposal: int | None
+    reviewed_by: list[str]
+
+
 class NetChange(NamedTuple):
-    """How a path differs between two commits. The flags say whether a document was public there."""
+    """How a path differs between two commits. The flags say whether a document was public there; `last` is the last
+    commit between them that touched it.
+    """
 
     path: str
     old: str | None
     new: str | None
     was_public: bool
     is_public: bool
-
-
-class Blame(NamedTuple):
-    """The commit that gave a field its value."""
-
-    commit: str
-    author: str
-    committed_at: str
+    last: Blame
 
 
 class PathFault(NamedTuple):

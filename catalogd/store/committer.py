@@ -11,7 +11,7 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
@@ -287,7 +287,11 @@ class Committer:
         return StoreFailed(f"The write met an I/O error ({self.failure}); it is not acknowledged.")
 
 
-def _message(message: str, trailers: Mapping[str, str]) -> str:
-    lines = [f"{key}: {' '.join(value.split())}" for key, value in trailers.items()]
+def _message(message: str, trailers: Mapping[str, str | Sequence[str]]) -> str:
+    lines = [
+        f"{key}: {' '.join(value.split())}"
+        for key, values in trailers.items()
+        for value in ([values] if isinstance(values, str) else values)
+    ]
     # git ends a message at NUL.
     return "\n\n".join([message.strip(), "\n".join(lines)]).rstrip().replace("\0", "")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from catalogd.store.snapshot import Snapshot
@@ -25,14 +25,15 @@ class Edit:
     nothing to do. It is called once without any lock, and again, under the lock, only if something it has read was
     changed meanwhile. So it must depend on nothing else that changes, and should not be slow.
 
-    `trailers` end the commit's message, as in `git interpret-trailers`. `merges` is a commit that the catalog has and
-    main has not: it becomes the second parent, and the draft's files say what main does not have of it yet.
+    `trailers` end the commit's message, as in `git interpret-trailers`; one with several values comes several times.
+    `merges` is a commit that the catalog has and main has not: it becomes the second parent, and the draft's files say
+    what main does not have of it yet.
     """
 
     author: str
     email: str
     draft: Callable[[Reading], Draft | None]
-    trailers: Mapping[str, str] = field(default_factory=dict)
+    trailers: Mapping[str, str | Sequence[str]] = field(default_factory=dict)
     merges: str | None = None
 
 

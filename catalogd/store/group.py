@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 
 from catalogd.store.edits import Edit
-from catalogd.store.history import COMMITTER, Change, Commit, rfc3339
+from catalogd.store.history import COMMITTER, Change, Commit, proposal_in, rfc3339
 from catalogd.store.journal import Made
 from catalogd.store.objects import EMPTY_TREE, Tree, commit_data, identity, object_id
 from catalogd.store.pack import Pack
@@ -50,7 +50,9 @@ class Group:
         data = commit_data(root.id, parents, author, committer, seconds, message)
         commit = self._seal(root, Made(data, dict(files)))
         at = rfc3339(seconds)
-        made = Commit(commit, edit.author, edit.email, COMMITTER, at, message, changes, tuple(parents), at)
+        made = Commit(
+            commit, edit.author, edit.email, COMMITTER, at, message, changes, tuple(parents), at, *proposal_in(message)
+        )
         self.commits.append(made)
         return commit
 

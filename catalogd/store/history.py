@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -14,6 +15,10 @@ _NO_OBJECT = "0" * 40
 _SUBMODULE = "160000"
 # The last second of the year 9999: git can write later ones than a calendar can.
 _LAST_SECOND = 253_402_300_799
+
+# Of the merge of a proposal: its number, which head was merged, and a line for each who approved.
+PROPOSAL_TRAILER, HEAD_TRAILER, REVIEWED_TRAILER = "Proposal", "Proposal-Head", "Reviewed-by"
+_NUMBER, _ID = re.compile(r"[1-9][0-9]{0,17}"), re.compile(r"[0-9a-f]{40}")
 
 # One commit: a marker byte, its fields each ended by NUL, then git's own raw lines (`-z`: also ended by NUL).
 _LOG_FORMAT = "--format=%x01%H%x00%P%x00%an%x00%ae%x00%cn%x00%ct%x00%B%x00"
@@ -42,7 +47,9 @@ class Commit:
 
     A merge has changed what it has otherwise than each of its parents, here against the first one. `committed_at` is
     RFC 3339 in UTC with milliseconds; git keeps whole seconds, so these are always 000. `came_at` is when main got it,
-    as far as git tells: of a commit of a merged line when that was merged.
+    as far as git tells: of a commit of a merged line when that was merged. `proposal` is the number of the proposal
+    that brought it, `reviewed_by` are the names of who approved that; `proposal_head`, which head was merged, has the
+    merge only.
     """
 
     id: str
@@ -54,6 +61,9 @@ class Commit:
     changes: tuple[Change, ...]
     parents: tuple[str, ...]
     came_at: str
+    proposal: int | None = None
+    proposal_head: str | None = None
+    reviewed_by: tuple[str, ...] = ()
 
     @property
     def is_merge(self) -> bool:
@@ -115,7 +125,24 @@ def _commit(head: list[str], changes: list[Change]) -> Commit:
     committed_at = rfc3339(min(int(seconds), _LAST_SECOND))
     made, message = tuple(changes), message.rstrip("\n")
     ids = tuple(parents.split())
-    return Commit(commit_id, author, email, committer, committed_at, message, made, ids, committed_at)
+    merged = proposal_in(message) if committer == COMMITTER else ()
+    return Commit(commit_id, author, email, committer, committed_at, message, made, ids, committed_at, *merged)
+
+
+def proposal_in(message: str) -> tuple[int, str, tuple[str, ...]] | tuple[()]:
+    """(number, head, who approved) of the proposal that a commit of ours has merged, by its trailers; () if none.
+
+    All trailers are in the last paragraph: what a description says, which stands before, is nobody's word.
+    """
+    trailers = message.rpartition("\n\n")[2].splitlines()
+    values: dict[str, list[str]] = {}
+    for line in trailers:
+        key, _, value = line.partition(": ")
+        values.setdefault(key, []).append(value)
+    numbers, heads = values.get(PROPOSAL_TRAILER, []), values.get(HEAD_TRAILER, [])
+    if len(numbers) != 1 or len(heads) != 1 or not _NUMBER.fullmatch(numbers[0]) or not _ID.fullmatch(heads[0]):
+        return ()
+    return int(numbers[0]), heads[0], tuple(values.get(REVIEWED_TRAILER, []))
 
 
 def _change(status: str, path: str) -> list[Change]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import tempfile
 import threading
 from collections.abc import Iterator, Mapping
@@ -94,6 +95,19 @@ class ProposalRepository:
         """What differs between the trees of two commits."""
         return read_raw_diff(self._open()[0].run(*DIFF, old, new, "--"))
 
+    def unified_diff(self, old: str, new: str) -> dict[str, str]:
+        """The unified diff between two commits, by path."""
+        options = ("--no-color", "--no-ext-diff", "--no-textconv", "--text", "--no-renames", "--src-prefix=a/")
+        raw = self._open()[0].run("diff", *options, "--dst-prefix=b/", old, new, "--")
+        found = {}
+        for part in re.split(r"^diff --git .*\n", raw.decode("utf-8", "replace"), flags=re.MULTILINE)[1:]:
+            at = part.find("--- ")
+            text = part[at:] if at >= 0 else ""
+            sides = re.match(r"--- (?:a/(.*)|/dev/null)\n\+\+\+ (?:b/(.*)|/dev/null)\n", text)
+            if sides:
+                found[sides[2] or sides[1]] = text
+        return found
+
     def contains(self, head: str, ancestor: str) -> bool:
         """Whether `ancestor` is `head` or in its history."""
         if head == ancestor:
@@ -134,7 +148,7 @@ class ProposalRepository:
         return commit
 
     def record(
-        self, path: str, data: bytes, author: Signature, message: str, number: int, revision: str | None
+        self, number: int, path: str, data: bytes, author: Signature, message: str, revision: str | None = None
     ) -> None:
         """One event: a proposal's file as it is now. `revision` is the head of a new revision. Hold the lock.
 

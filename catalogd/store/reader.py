@@ -69,7 +69,10 @@ class Reader:
             on_main.add(commit.id)
             brought = _reached(waiting, commit.parents)
             for each in [each for each in waiting if each in brought]:
-                yield replace(waiting.pop(each), came_at=commit.committed_at)
+                line = waiting.pop(each)
+                if commit.proposal is not None:  # what the commits of a proposal say of themselves is nobody's word
+                    line = replace(line, proposal=commit.proposal, proposal_head=None, reviewed_by=commit.reviewed_by)
+                yield replace(line, came_at=commit.committed_at)
             yield commit
 
     def _joined(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:

@@ -143,6 +143,7 @@ def changed_repository(change: Document) -> JSON:
         "namespace": change["namespace"],
         "repo_name": change["repo_name"],
         "action": change["action"],
+        "last": change["last"],
         "document": change.get("document"),
     }
 

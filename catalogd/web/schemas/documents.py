@@ -164,6 +164,8 @@ def _commit_members() -> dict[str, Schema]:
         "commit": COMMIT,
         "author": {"type": "string"},
         "committed_at": {"type": "string", "format": "date-time"},
+        "proposal": {"type": ["integer", "null"], "description": "The number of the proposal that brought it."},
+        "reviewed_by": {"type": "array", "items": {"type": "string"}, "description": "Who approved that."},
     }
 
 
@@ -195,6 +197,10 @@ def _whole_catalog() -> dict[str, Schema]:
     detailed = object_of({**touched, **path, "fields": fields}, optional=("path",))
     entry = {**_commit_members(), "message": message}
     document = {"anyOf": [ref("Repository"), {"type": "null"}]}
+    last = {
+        "anyOf": [object_of(_commit_members()), {"type": "null"}],
+        "description": "The last commit that touched it; null where the caller may not see that.",
+    }
     return {
         "CommitEntry": object_of({**entry, "changes": {"type": "array", "items": change}}),
         "CommitPage": page_of("CommitEntry", "One page of commits, newest first."),
@@ -203,7 +209,7 @@ def _whole_catalog() -> dict[str, Schema]:
             {
                 "from": COMMIT,
                 "to": COMMIT,
-                "results": {"type": "array", "items": object_of({**named, "document": document})},
+                "results": {"type": "array", "items": object_of({**named, "last": last, "document": document})},
             }
         ),
     }

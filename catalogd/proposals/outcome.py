@@ -1,0 +1,164 @@
+"""What a merge of a proposal into main would do, by what is read of main."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping
+from functools import lru_cache
+
+from catalogd import names
+from catalogd.catalog import FieldConflict
+from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
+from catalogd.catalog.settling import BothSides, Decide, faults_in, undecided
+from catalogd.check import ERROR, Finding
+from catalogd.documents import canonical, diff, line_of, lines, loads
+from catalogd.documents.merge import UPDATED_AT
+from catalogd.errors import CatalogdError, Conflict, Invalid, Malformed
+from catalogd.proposals.shapes import Changed, Merging, Proposal
+from catalogd.store import Reading, Snapshot, Store, blob_id
+
+Files = dict[str, bytes | None]
+
+# What is known of so many proposals is kept. Some hundred bytes each, but for faults and conflicts.
+_MOST_KEPT = 5000
+_SCHEMAS = tuple(map(names.schema_path, names.KINDS))
+
+
+class Outcomes:
+    """The outcomes of merging proposals. What was worked out for one is kept for as long as main has the same files
+    where that one changes them; so a commit to main costs nothing for all others.
+    """
+
+    def __init__(self, store: Store, known: KnownUsers):
+        self._store = store
+        self._known = known
+        self._guard = threading.Lock()
+        self._kept: OrderedDict[int, tuple[tuple[str | None, ...], Merging]] = OrderedDict()
+        self._pointers = lru_cache(maxsize=_MOST_KEPT)(self._pointers_between)
+        self._is_public = lru_cache(maxsize=4 * _MOST_KEPT)(self._blob_is_public)
+
+    def of(self, proposal: Proposal, main: Reading | Snapshot) -> Merging:
+        """What a merge would do. The users that there are matter to organizations: they are those of when it was worked
+        out; a merge asks again.
+        """
+        paths = [change.path for change in proposal.changes]
+        # An organization goes only where its namespace is empty.
+        paths += [f"data/{change.namespace}" for change in proposal.changes if change.new is None]
+        key = (proposal.head, *map(main.id_of, (*_SCHEMAS, *paths)))
+        with self._guard:
+            kept = self._kept.get(proposal.number)
+            if kept is not None and kept[0] == key:
+                self._kept.move_to_end(proposal.number)
+                return kept[1]
+        merging = self.assessed(proposal, *self.merged(proposal, main), main)
+        with self._guard:
+            self._kept[proposal.number] = key, merging
+            self._kept.move_to_end(proposal.number)
+            while len(self._kept) > _MOST_KEPT:
+                self._kept.popitem(last=False)
+        return merging
+
+    def merged(
+        self, proposal: Proposal, main: Reading | Snapshot, decide: Decide = undecided
+    ) -> tuple[Files, list[FieldConflict]]:
+        """(each path's new content where main has another, None to remove; the fields in conflict)."""
+        files: Files = {}
+        conflicts: list[FieldConflict] = []
+        for change in proposal.changes:
+            mine = main.id_of(change.path)
+            if mine == change.new:
+                continue
+            if mine == change.old:
+                files[change.path] = self.content(change.new)
+                continue
+            ours = found[1] if (found := main.read(change.path)) else None
+            both = BothSides(change.path, [self.content(change.old)], ours, self.content(change.new))
+            settled = both.settled(decide, conflicts)
+            if (None if settled is None else blob_id(settled)) != mine:
+                files[change.path] = settled
+        return files, conflicts
+
+    def assessed(
+        self, proposal: Proposal, files: Files, conflicts: list[FieldConflict], main: Reading | Snapshot
+    ) -> Merging:
+        """What is to be said of the files that a merge would write."""
+        if conflicts:
+            # What it would be is not known; what is proposed is.
+            paths = {change.path: self.content(change.new) for change in proposal.changes}
+            return Merging((), tuple(conflicts), tuple(self._findings(paths, main)))
+        return Merging(tuple(files), (), tuple(self._findings(files, main)))
+
+    def pointers(self, change: Changed) -> frozenset[str] | None:
+        """The fields that a change of a document touches, but for the time of the last change; None where it makes or
+        removes one, or where one side cannot be read.
+        """
+        return None if change.old is None or change.new is None else self._pointers(change.old, change.new)
+
+    def is_public(self, blob: str | None) -> bool:
+        """Whether everybody may see the document of a repository in a blob; True where there is none."""
+        return blob is None or self._is_public(blob)
+
+    def content(self, blob: str | None) -> bytes | None:
+        """The content of a blob of the catalog or of a proposal."""
+        return None if blob is None else self._store.proposals.blob(blob)
+
+    def _findings(self, files: Mapping[str, bytes | None], main: Reading | Snapshot) -> Iterator[Finding]:
+        new = {path: data for path, data in files.items() if data is not None}
+        wrong = set()
+        for finding in faults_in(new, lambda path: found[1] if (found := main.read(path)) else None):
+            wrong.add(finding.path)
+            yield finding
+        for path, data in files.items():
+            namespace = names.parse_namespace_path(path)
+            if namespace is not None and path not in wrong:
+                yield from self._of_organization(namespace, path, data, files, main)
+
+    def _of_organization(
+        self, namespace: str, path: str, data: bytes | None, files: Mapping[str, bytes | None], main: Reading | Snapshot
+    ) -> Iterator[Finding]:
+        """What the calls on organizations would refuse."""
+        try:
+            found = main.read(path)
+            if data is None:
+                directory = f"data/{namespace}"
+                there = {f"{directory}/{name}" for name in main.names(directory)}
+                gone = {each for each, content in files.items() if content is None}
+                come = {e for e, content in files.items() if content is not None and e.startswith(f"{directory}/")}
+                require_empty(namespace, sorted((there - gone) | come))
+                return
+            if found is None and self._known([namespace]):
+                raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
+            before = parse_organization(namespace, found[1]) if found else {}
+            require_members(namespace, parse_organization(namespace, data), before, self._known)
+        except Invalid as error:
+            places = lines(data or b"{}")
+            for fault in error.faults:
+                yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+        except CatalogdError as error:
+            yield Finding(ERROR, path, 1, "", error.detail, "")
+
+    def _pointers_between(self, old: str, new: str) -> frozenset[str] | None:
+        try:
+            before, after = loads(self.content(old) or b""), loads(self.content(new) or b"")
+        except Malformed:
+            return None
+        if not isinstance(before, dict) or not isinstance(after, dict):
+            return None
+        pointers = {change.pointer for change in diff(canonical_of(before), canonical_of(after))}
+        return frozenset(pointers - {UPDATED_AT})
+
+    def _blob_is_public(self, blob: str) -> bool:
+        try:
+            document = loads(self.content(blob) or b"")
+        except Malformed:
+            return False
+        return isinstance(document, dict) and document.get("is_public", True) is True
+
+
+def canonical_of(document: dict) -> dict:
+    """With its defaults, so that to leave one out is no difference; as it is where it cannot be completed."""
+    try:
+        return canonical.complete(document) if "repo_name" in document else document
+    except (TypeError, ValueError, AttributeError):
+        return document

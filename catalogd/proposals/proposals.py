@@ -1,0 +1,122 @@
+"""Proposals as a whole: reading them, and all that is done with them."""
+
+from __future__ import annotations
+
+from catalogd import names
+from catalogd.catalog import Caller, Found, Page, TagsFound
+from catalogd.catalog.base import Document, no_repository, parse_stored
+from catalogd.catalog.repositories import page_of
+from catalogd.documents import diff, loads
+from catalogd.errors import Malformed
+from catalogd.proposals.base import Main
+from catalogd.proposals.merges import Merges, NotMergeable
+from catalogd.proposals.outcome import canonical_of
+from catalogd.proposals.proposing import Proposing
+from catalogd.proposals.reviewing import Reviewing
+from catalogd.proposals.shapes import OPEN, Changed, FileDiff, Proposal, ProposalQuery, View
+from catalogd.store import blob_id
+
+
+class Proposals(Proposing, Reviewing, Merges):
+    """All proposals of one catalog. Threads share it; other processes may have the same catalog open."""
+
+    def get(self, caller: Caller, number: int) -> View:
+        """Raises NotFound, ReadOnly."""
+        self._mirror.check()
+        main = self._store.snapshot()
+        return self._view(caller, self._proposal(caller, number, main), main)
+
+    def list(self, caller: Caller, query: ProposalQuery) -> Page:
+        """Views, the newest proposal first. Raises NotFound past the last page, ReadOnly."""
+        self._require_primary()
+        self._mirror.check()
+        main, admins = self._store.snapshot(), self._admins()
+        found = [
+            proposal
+            for proposal in reversed(self._register.proposals().values())
+            if _matches(proposal, query) and self._sees(caller, proposal, main)
+        ]
+        if query.reviewer is not None:
+            found = [each for each in found if self._waits_for(query.reviewer, each, main, admins)]
+        start = (query.page - 1) * query.page_size
+        views = [self._view(caller, each, main, admins) for each in found[start : start + query.page_size]]
+        return page_of(len(found), views, main.commit or "", query.page)
+
+    def diff(self, caller: Caller, number: int) -> tuple[View, list[FileDiff]]:
+        """What it does to each file, against its base. Raises NotFound, ReadOnly."""
+        view = self.get(caller, number)
+        revision = view.proposal.revision
+        unified = self._repository.unified_diff(revision.base, revision.head)
+        return view, [
+            FileDiff(change.path, tuple(self._fields(change)), unified.get(change.path, ""))
+            for change in revision.changes
+        ]
+
+    # What a repository would be
+
+    def detail(self, caller: Caller, namespace: str, repo_name: str, number: int) -> Found:
+        """The document without its tags, as it would be once the proposal is merged. Raises NotFound, NotMergeable."""
+        document, blob, commit = self._would_be(caller, namespace, repo_name, number)
+        del document["tags"]
+        return Found(document, blob, commit)
+
+    def tags(self, caller: Caller, namespace: str, repo_name: str, number: int) -> TagsFound:
+        """As detail()."""
+        document, blob, commit = self._would_be(caller, namespace, repo_name, number)
+        return TagsFound(document["tags"], blob, commit)
+
+    def _would_be(self, caller: Caller, namespace: str, repo_name: str, number: int) -> tuple[Document, str, str]:
+        self._mirror.check()
+        path = names.document_path(names.check_name(namespace, "namespace"), names.check_name(repo_name, "repo_name"))
+        main = self._store.snapshot()
+        proposal = self._proposal(caller, number, main)
+        change = next((change for change in proposal.changes if change.path == path), None)
+        if change is None:
+            self._row(caller, namespace, repo_name)  # may he see it?
+            found = main.read(path)
+        else:
+            found = self._merged_file(caller, proposal, change, main)
+        if found is None:
+            raise no_repository(namespace, repo_name)
+        return parse_stored(found[1], namespace, repo_name), found[0], main.commit or ""
+
+    def _merged_file(self, caller: Caller, proposal: Proposal, change: Changed, main: Main) -> tuple[str, bytes] | None:
+        files, conflicts = self._outcomes.merged(proposal, main)
+        if any(conflict.path == change.path for conflict in conflicts):
+            raise NotMergeable(self._view(caller, proposal, main))
+        if change.path not in files:
+            return main.read(change.path)
+        data = files[change.path]
+        return None if data is None else (blob_id(data), data)
+
+    def _waits_for(self, reviewer: str, proposal: Proposal, main: Main, admins: frozenset[str]) -> bool:
+        if proposal.state != OPEN or reviewer in proposal.authors:
+            return False
+        found = self._required(proposal, main, admins)
+        return any(
+            each.missing and reviewer not in each.given_by and (reviewer in admins or reviewer in (each.owners or ()))
+            for each in found
+        )
+
+    def _fields(self, change: Changed) -> list:
+        if change.repository is None and change.namespace is None:
+            return []
+        try:
+            before, after = (
+                None if blob is None else loads(self._outcomes.content(blob) or b"")
+                for blob in (change.old, change.new)
+            )
+        except Malformed:
+            return []
+        if not all(side is None or isinstance(side, dict) for side in (before, after)):
+            return []
+        before, after = (side and canonical_of(side) for side in (before, after))
+        return [found for found in diff(before, after) if found.pointer != "/updated_at"]
+
+
+def _matches(proposal: Proposal, query: ProposalQuery) -> bool:
+    return (
+        query.state in (None, proposal.state)
+        and query.author in (None, proposal.author)
+        and (query.namespace is None or query.namespace in proposal.namespaces)
+    )
