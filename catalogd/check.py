@@ -10,9 +10,11 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from catalogd.documents import Schemas, describe, dumps, line_of, lines, loads
+from catalogd.documents.policy import dumps_policy, faults_in_policy
 from catalogd.errors import BrokenSchema, Fault, Malformed, NotJson
 from catalogd.names import (
     NAMESPACE_KIND,
+    POLICY_PATH,
     REPOSITORY_KIND,
     parse_document_path,
     parse_namespace_path,
@@ -61,8 +63,8 @@ def check(
     """The findings in `files`, pairs of a path in the catalog and its content; none if all is well.
 
     `site` maps a kind to the catalog's own schema, as for Schemas; one that is broken is a finding, and the
-    rest is checked without it. Paths outside of data/ and namespaces/ are passed over. `others` are the
-    paths that are in the catalog too but need not be checked; they matter only for names that differ in
+    rest is checked without it. Paths outside of data/ and namespaces/ are passed over, but for policy.json. `others`
+    are the paths that are in the catalog too but need not be checked; they matter only for names that differ in
     nothing but case.
     """
     usable: dict[str, bytes] = {}
@@ -78,7 +80,9 @@ def check(
     for path in others:
         spellings.clash(path)
     for path, data in files:
-        if path.split("/", 1)[0] in _LAYOUT:
+        if path == POLICY_PATH:
+            yield from check_policy(data)
+        elif path.split("/", 1)[0] in _LAYOUT:
             yield from spellings.findings(path)
             yield from check_file(path, data, schemas)
 
@@ -91,6 +95,8 @@ def entry_finding(path: str, mode: str, size: int = 0) -> Finding | None:
     """
     first = path.split("/", 1)[0]
     directory = first.casefold()
+    if path == POLICY_PATH and mode != _PLAIN_FILE:
+        return _odd(path, mode)
     if directory not in (*_LAYOUT, "schemas"):
         return None
     if first != directory:
@@ -143,15 +149,31 @@ def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
         yield Finding(WARNING, path, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
 
 
-def fixed(data: bytes) -> bytes | None:
-    """The canonical form of a document's file; None if it has it already, or is not a JSON object."""
+def check_policy(data: bytes) -> Iterator[Finding]:
+    """The findings in policy.json."""
+    try:
+        policy = loads(data, what="the file")
+    except NotJson as error:
+        yield Finding(ERROR, POLICY_PATH, error.line, "", error.detail, "Write the file as strict JSON in UTF-8.")
+        return
+    faults, places = faults_in_policy(policy), lines(data)
+    for fault in faults:
+        mend = "Correct the value." if "must" in fault.detail else "Remove it, or correct its name."
+        yield Finding(ERROR, POLICY_PATH, line_of(places, fault.pointer), fault.pointer, fault.detail, mend)
+    if not faults and isinstance(policy, dict) and (canonical := dumps_policy(policy)) != data:
+        line = _first_difference(data, canonical)
+        yield Finding(WARNING, POLICY_PATH, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
+
+
+def fixed(path: str, data: bytes) -> bytes | None:
+    """The canonical form of the file of a document or the policy; None if it has it already, or is no JSON object."""
     try:
         document = loads(data)
     except Malformed:
         return None
     if not isinstance(document, dict):
         return None
-    canonical = dumps(document)
+    canonical = dumps_policy(document) if path == POLICY_PATH else dumps(document)
     return canonical if canonical != data else None
 
 

@@ -131,10 +131,10 @@ def test_a_broken_schema_is_an_error_of_its_own_and_the_rest_is_checked():
 
 
 def test_fixing_gives_the_canonical_form_and_nothing_for_what_has_it_or_cannot():
-    assert fixed(json.dumps(WEB).encode()) == dumps(WEB)
-    assert fixed(dumps(WEB)) is None
-    assert fixed(b'{"a": 1, "a": 2}') is None
-    assert fixed(b"[]") is None
+    assert fixed("data/acme/web.json", json.dumps(WEB).encode()) == dumps(WEB)
+    assert fixed("data/acme/web.json", dumps(WEB)) is None
+    assert fixed("data/acme/web.json", b'{"a": 1, "a": 2}') is None
+    assert fixed("data/acme/web.json", b"[]") is None
 
 
 @pytest.mark.parametrize("name", FORMATS)

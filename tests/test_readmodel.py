@@ -40,6 +40,9 @@ class Commit:
     committed_at: str
     message: str
     changes: tuple[Change, ...]
+    proposal: int | None = None
+    proposal_head: str | None = None
+    reviewed_by: tuple[str, ...] = ()
 
     @property
     def came_at(self) -> str:

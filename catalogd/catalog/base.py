@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from catalogd import names, rights
 from catalogd.catalog import bodies
 from catalogd.catalog.mirror import Mirror
+from catalogd.catalog.protection import require_direct
 from catalogd.catalog.shapes import Caller, IfMatch, Written
 from catalogd.documents import Role, Schemas, canonical, organizations, strict
 from catalogd.errors import (
@@ -193,10 +194,30 @@ class UseCases:
             self._schemas = {key: schemas}  # only the newest: a catalog's schemas change seldom
         return schemas
 
-    def _submit(self, caller: Caller, draft: Callable[[Reading], Draft | None], action: str, **more: str) -> Outcome:
+    def _submit(
+        self,
+        caller: Caller,
+        draft: Callable[[Reading], Draft | None],
+        action: str,
+        *,
+        is_direct: bool = True,
+        **more: str,
+    ) -> Outcome:
+        """Commit what the draft says. An edit that is direct, of a caller's own choice, is held to the policy.
+
+        Raises Protected, and what the draft and the store raise.
+        """
+
+        def allowed(reading: Reading) -> Draft | None:
+            drafted = draft(reading)
+            if drafted is not None:
+                require_direct(reading, drafted.files)
+            return drafted
+
         account = caller.account
         trailers = {"Catalog-Action": action, "Request-Id": caller.request_id, **more}
-        return self._store.submit(Edit(account.name or "anonymous", account.email or "", draft, trailers))
+        function = allowed if is_direct else draft
+        return self._store.submit(Edit(account.name or "anonymous", account.email or "", function, trailers))
 
 
 def roles_in(reading: Reading | Snapshot, namespace: str) -> Mapping[str, Role] | None:

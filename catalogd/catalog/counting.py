@@ -83,7 +83,7 @@ class Counting(UseCases):
             return Draft(f"Count the stars of {what}", files) if files else None
 
         try:
-            outcome = self._submit(caller, draft, "count", **{BATCH_TRAILER: str(batch)})
+            outcome = self._submit(caller, draft, "count", is_direct=False, **{BATCH_TRAILER: str(batch)})
         except EditedByHand as error:
             paths = {names.document_path(*name): name for name in deltas}
             edited = {paths[path] for path in self._store.edited_by_hand(paths) | {error.path} if path in paths}

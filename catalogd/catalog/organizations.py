@@ -152,7 +152,8 @@ class Organizations(UseCases):
                 raise Conflict(f"{user} is the only owner of {', '.join(orphans)}; make somebody else an owner first.")
             return Draft(f"Remove {user} from {_counted(len(files), 'namespace')}", files) if files else None
 
-        outcome = self._submit(caller, draft, f"forget {user}")
+        # A name without an account must not stay an owner, whatever is protected.
+        outcome = self._submit(caller, draft, f"forget {user}", is_direct=False)
         return outcome.commit if outcome.changed else None
 
     def roles_of(self, user: str) -> dict[str, Role]:

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
-from typing import Any
 
 from catalogd import names
-from catalogd.documents import diff
+from catalogd.documents import canonical, diff, loads
 from catalogd.documents.merge import COUNTERS, UPDATED_AT
 from catalogd.documents.policy import NO_POLICY, Policy, covers, parse_policy
-from catalogd.errors import CatalogdError, Conflict, Fault, Protected
+from catalogd.errors import CatalogdError, Conflict, Fault, Malformed, Protected
 from catalogd.store import Reading, Snapshot
 
 # What no hand writes, but comes with what one does.
@@ -33,24 +32,49 @@ def policy_in(reading: Reading | Snapshot) -> Policy:
 _parsed = lru_cache(maxsize=4)(parse_policy)
 
 
-def require_direct(
-    reading: Reading | Snapshot, namespace: str, before: Mapping[str, Any] | None, after: Mapping[str, Any] | None
-) -> None:
-    """Before an edit that is no proposal's: of a document of the namespace, None where there is none.
+def require_direct(reading: Reading | Snapshot, files: Mapping[str, bytes | None]) -> None:
+    """Before an edit that is no proposal's: of these files, None where one goes.
 
     Raises Protected, and Conflict as policy_in().
     """
-    rules = policy_in(reading).of(namespace)
-    if not rules.protected:
-        return
-    changes = diff(None if before is None else dict(before), None if after is None else dict(after))
-    refused = [c.pointer for c in changes if c.pointer not in _KEPT and not covers(rules.direct, c.pointer)]
+    policy = policy_in(reading)
+    for path, data in files.items():
+        if path == names.POLICY_PATH:
+            raise Protected("policy.json is reviewed itself: propose this change instead.")
+        repository = names.parse_document_path(path)
+        namespace = repository[0] if repository else names.parse_namespace_path(path)
+        if namespace is not None and policy.of(namespace).protected:
+            direct = policy.of(namespace).direct if repository else ()
+            _require_direct(namespace, direct, *_sides(reading.read(path), data))
+
+
+def _require_direct(namespace: str, direct: tuple[str, ...], before: dict | None, after: dict | None) -> None:
+    refused = [
+        change.pointer
+        for change in diff(before, after)
+        if change.pointer not in _KEPT and not covers(direct, change.pointer)
+    ]
     if refused:
         faults = [Fault(pointer, "is not to be changed directly") for pointer in refused[:_MOST_TOLD]]
         raise Protected(f"The namespace {namespace} is protected by policy.json: propose this change instead.", faults)
 
 
-def require_unprotected(reading: Reading | Snapshot, namespace: str) -> None:
-    """Before an edit of an organization. Raises Protected, and Conflict as policy_in()."""
-    if policy_in(reading).of(namespace).protected:
-        raise Protected(f"The namespace {namespace} is protected by policy.json: propose this change instead.")
+def _sides(found: tuple[str, bytes] | None, data: bytes | None) -> tuple[dict | None, dict | None]:
+    """What is no object counts as no document: to mend it makes one."""
+    before, after = (None if side is None else _object_in(side) for side in (found and found[1], data))
+    return before, after
+
+
+def _object_in(data: bytes) -> dict | None:
+    try:
+        document = loads(data)
+    except Malformed:
+        return None
+    if not isinstance(document, dict):
+        return None
+    # With its defaults where it can be, so that to leave one out is no difference.
+    return canonical.complete(document) if "repo_name" in document and _can_be_completed(document) else document
+
+
+def _can_be_completed(document: dict) -> bool:
+    return isinstance(document.get("tags") or [], list) and isinstance(document.get("labels") or {}, dict)

@@ -10,11 +10,12 @@ from catalogd import names, rights
 from catalogd.accounts import Account
 from catalogd.catalog.base import parse_stored, roles_in
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
+from catalogd.catalog.protection import require_direct
 from catalogd.catalog.pushed_commits import CLOCK_SKEW
-from catalogd.check import ERROR, Finding, check_file
+from catalogd.check import ERROR, Finding, check_file, check_policy
 from catalogd.documents import Schemas, canonical, line_of, lines, organizations, same, strict
 from catalogd.documents.merge import COUNTERS
-from catalogd.errors import BrokenSchema, CatalogdError, Conflict, Invalid
+from catalogd.errors import BrokenSchema, CatalogdError, Conflict, Invalid, Protected
 from catalogd.store import Difference, Incoming, ObjectTooLarge, Snapshot, rfc3339
 
 Document = dict[str, Any]
@@ -26,9 +27,10 @@ _DIRECTORIES = ("data", "namespaces", "schemas")
 _KEPT = (*sorted(pointer[1:] for pointer in COUNTERS), "created_at")
 _NO_PLACE = "is no place for a document"
 _PLACES = (
-    "Only data/<namespace>/<repo_name>.json, namespaces/<namespace>.json and schemas/<kind>.schema.json can be pushed, "
-    "with lower-case names."
+    "Only data/<namespace>/<repo_name>.json, namespaces/<namespace>.json, schemas/<kind>.schema.json and policy.json "
+    "can be pushed, with lower-case names."
 )
+_PROPOSE = "Propose it instead: git push origin HEAD:refs/for/main"
 _DEFAULTS = canonical.complete({"namespace": "", "repo_name": ""})
 
 
@@ -104,6 +106,7 @@ class Review:
     def _is_place(path: str) -> bool:
         return (
             path in _SCHEMAS
+            or path == names.POLICY_PATH
             or names.parse_document_path(path) is not None
             or names.parse_namespace_path(path) is not None
         )
@@ -137,6 +140,9 @@ class Review:
         if change.path in _SCHEMAS:
             yield from self._of_schema(change.path, new) if is_its_own else ()
             return
+        if change.path == names.POLICY_PATH:
+            yield from self._of_policy(old, new) if is_its_own else ()
+            return
         errors = False
         if new is not None:
             for finding in self._checked(change.path, new):
@@ -154,6 +160,14 @@ class Review:
             except BrokenSchema as error:
                 yield Finding(ERROR, path, 1, "", error.detail, "Mend the schema.")
 
+    def _of_policy(self, old: bytes | None, new: bytes | None) -> Iterator[Finding]:
+        if not self._pusher.is_admin:
+            yield _misplaced(names.POLICY_PATH, "is changed by admins only", "Take it out of the commit.")
+        elif old is not None:
+            yield _misplaced(names.POLICY_PATH, "is reviewed itself, once there is one", _PROPOSE)
+        elif new is not None:
+            yield from check_policy(new)
+
     def _checked(self, path: str, new: bytes) -> Iterator[Finding]:
         try:
             schemas = self._schemas_in(self._after)
@@ -165,11 +179,14 @@ class Review:
     def _of_rights(self, path: str, old: bytes | None, new: bytes | None) -> Iterator[Finding]:
         """What the API would refuse, for a file that is sound in itself."""
         try:
+            require_direct(self._roles, {path: new})
             repository = names.parse_document_path(path)
             if repository is not None:
                 yield from self._of_repository(path, *repository, old, new)
             else:
                 self._require_organization(names.parse_namespace_path(path) or "", old, new)
+        except Protected as error:
+            yield _misplaced(path, error.detail, _PROPOSE)
         except Invalid as error:
             places = lines(new or b"{}")
             for fault in error.faults:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from catalogd import documents, names
 from catalogd.check import ERROR, Finding, check
 from catalogd.documents import ABSENT, canonical, merge_on_all, strict
+from catalogd.documents.policy import dumps_policy
 from catalogd.errors import Malformed
 from catalogd.store import blob_id, merge_texts, short
 
@@ -48,7 +49,9 @@ class BothSides:
 
     def settled(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
         """The merge; fields in conflict as is decided. Those that are not are added to `conflicts`."""
-        if names.parse_document_path(self.path) is None and names.parse_namespace_path(self.path) is None:
+        is_policy = self.path == names.POLICY_PATH
+        is_document = names.parse_document_path(self.path) or names.parse_namespace_path(self.path)
+        if not is_document and not is_policy:
             return self._settled_as_text(decide, conflicts)
         try:
             ours, theirs, *bases = (_parsed(data) for data in (self.ours, self.theirs, *self.bases))
@@ -63,7 +66,9 @@ class BothSides:
             if side is None:
                 conflicts.append(FieldConflict(c.pointer, c.base, c.ours, c.theirs, self.path, is_public))
         document = merged.with_fields(values) if values else merged.document
-        return None if document is None else canonical.dumps(document)
+        if document is None:
+            return None
+        return dumps_policy(document) if is_policy else canonical.dumps(document)
 
     def _settled_as_text(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
         if self.ours is not None and self.theirs is not None:

@@ -13,10 +13,10 @@ from catalogd.check import check as findings_in
 from catalogd.check_formats import FORMATS
 from catalogd.cli.terminal import echo
 from catalogd.errors import NotACatalog
-from catalogd.names import KINDS, schema_path
+from catalogd.names import KINDS, POLICY_PATH, schema_path
 from catalogd.store import Checkout, Received, all_files, schemas_beside
 
-_DOCUMENTS = ("data/", "namespaces/")
+_DOCUMENTS = ("data/", "namespaces/", POLICY_PATH)
 
 
 @click.command()
@@ -92,7 +92,7 @@ def _site_schemas(path: Path, files: list[tuple[str, bytes]]) -> dict[str, bytes
 
 
 def _fix(path: Path, name: str, data: bytes) -> bytes:
-    better = None if name.startswith("schemas/") else fixed(data)
+    better = None if name.startswith("schemas/") else fixed(name, data)
     if better is None:
         return data
     (path / name).write_bytes(better)

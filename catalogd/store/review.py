@@ -12,19 +12,23 @@ import git as gitpython
 from git.exc import GitError
 
 from catalogd.errors import NotACatalog, NotFound
-from catalogd.names import KINDS, schema_path
+from catalogd.names import KINDS, POLICY_PATH, schema_path
 
 _DIRECTORIES = ("data", "namespaces", "schemas")
+_PLACES = (*_DIRECTORIES, POLICY_PATH)
 
 Files = Iterator[tuple[str, bytes]]
 
 
 def all_files(root: Path) -> Files:
-    """(path, content) of every file below data/, namespaces/ and schemas/, git or no git."""
+    """(path, content) of every file below data/, namespaces/ and schemas/, and the policy, git or no git."""
     for directory in _DIRECTORIES:
         for file in sorted((root / directory).rglob("*")):
             if file.is_symlink() or not file.is_dir():
                 yield file.relative_to(root).as_posix(), _content(file)
+    policy = root / POLICY_PATH
+    if policy.is_symlink() or policy.is_file():
+        yield POLICY_PATH, _content(policy)
 
 
 def schemas_beside(root: Path) -> dict[str, bytes]:
@@ -55,20 +59,20 @@ class Checkout:
             raise NotFound(
                 f"git knows no common ancestor of {revision!r} and HEAD; is the history complete?"
             ) from error
-        changed = self._git.diff("--name-only", "-z", "--relative", "--diff-filter=d", base, "--", *_DIRECTORIES)
-        untracked = self._git.ls_files("--others", "--exclude-standard", "-z", "--", *_DIRECTORIES)
+        changed = self._git.diff("--name-only", "-z", "--relative", "--diff-filter=d", base, "--", *_PLACES)
+        untracked = self._git.ls_files("--others", "--exclude-standard", "-z", "--", *_PLACES)
         for path in sorted({*_paths(changed), *_paths(untracked)}):
             yield path, _content(self._root / path)
 
     def staged(self) -> Files:
         """The files that the next commit changes, as it will have them."""
-        changed = self._git.diff("--cached", "--name-only", "-z", "--relative", "--diff-filter=d", "--", *_DIRECTORIES)
+        changed = self._git.diff("--cached", "--name-only", "-z", "--relative", "--diff-filter=d", "--", *_PLACES)
         for path in _paths(changed):
             yield path, self._git.show(f":./{path}", stdout_as_string=False, strip_newline_in_stdout=False)
 
     def tracked(self) -> list[str]:
         """Every path of the index below the directories of a catalog."""
-        return _paths(self._git.ls_files("-z", "--", *_DIRECTORIES))
+        return _paths(self._git.ls_files("-z", "--", *_PLACES))
 
 
 def _paths(output: str) -> list[str]:

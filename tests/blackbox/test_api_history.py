@@ -101,7 +101,7 @@ def test_the_history_is_newest_first_with_actions_and_fields(admin: Client, one:
     admin.post(f"{one}/rollback", {"commit": made})
     entries = admin.get(f"{one}/history").json["results"]
     assert [list(entry) for entry in entries] == [
-        ["commit", "author", "committed_at", "message", "action", "fields"]
+        ["commit", "author", "committed_at", "message", "proposal", "reviewed_by", "action", "fields"]
     ] * 5
     assert [entry["action"] for entry in entries] == ["restored", "deleted", "updated", "updated", "created"]
     assert {"/description", "/labels/a"} <= set(entries[3]["fields"])
@@ -155,7 +155,7 @@ def test_blame_names_the_last_change_of_each_field(admin: Client, one: str) -> N
     assert blame["/description"]["commit"] == described
     assert blame["/tags/v1"]["commit"] == tagged
     assert blame["/created_at"]["commit"] == made
-    assert list(blame["/description"]) == ["commit", "author", "committed_at"]
+    assert list(blame["/description"]) == ["commit", "author", "committed_at", "proposal", "reviewed_by"]
     admin.put(one, {"description": "first"})
     assert admin.get(f"{one}/blame").json["/description"]["commit"] == newest(admin)
 
@@ -253,7 +253,7 @@ def test_reverting_a_create_deletes_and_reverting_a_delete_restores(admin: Clien
 def test_commits_are_listed_with_what_they_touch_and_shown_field_by_field(admin: Client, one: str, name: str) -> None:
     commit = admin.put(one, {"description": "second"}).commit
     row = admin.get("/v1/commits?page_size=1").json["results"][0]
-    assert list(row) == ["commit", "author", "committed_at", "message", "changes"]
+    assert list(row) == ["commit", "author", "committed_at", "message", "proposal", "reviewed_by", "changes"]
     assert row["commit"] == commit
     assert row["changes"] == [{"namespace": name, "repo_name": "one", "action": "updated"}]
     shown = admin.get(f"/v1/commits/{commit[:7]}").json

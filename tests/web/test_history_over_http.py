@@ -20,7 +20,7 @@ def test_the_history_tells_what_happened_newest_first(site: Site) -> None:
     assert reply.json["count"] == 2
     assert reply.json["next"].endswith("/v1/repositories/history/one/history?page_size=1&page=2")
     entry = reply.json["results"][0]
-    assert list(entry) == ["commit", "author", "committed_at", "message", "action", "fields"]
+    assert list(entry) == ["commit", "author", "committed_at", "message", "proposal", "reviewed_by", "action", "fields"]
     assert (entry["commit"], entry["action"], entry["author"]) == (second, "updated", "alice")
     assert "/description" in entry["fields"]
     assert first != second
@@ -57,7 +57,7 @@ def test_blame_names_the_last_change_of_each_field(site: Site) -> None:
     fields = site.client.simulate_get("/v1/repositories/blame/one/blame").json
     assert fields["/description"]["commit"] == second
     assert fields["/created_at"]["commit"] == first
-    assert list(fields["/description"]) == ["commit", "author", "committed_at"]
+    assert list(fields["/description"]) == ["commit", "author", "committed_at", "proposal", "reviewed_by"]
 
 
 def test_a_rollback_restores_also_what_was_deleted(site: Site) -> None:
@@ -92,11 +92,20 @@ def test_a_rollback_meets_the_version_it_names_or_fails(site: Site) -> None:
 def test_commits_are_listed_and_read(site: Site) -> None:
     _, second = two_versions(site, "commits/one")
     listed = site.client.simulate_get("/v1/commits", params={"page_size": "1"}).json["results"][0]
-    assert list(listed) == ["commit", "author", "committed_at", "message", "changes"]
+    assert list(listed) == ["commit", "author", "committed_at", "message", "proposal", "reviewed_by", "changes"]
     assert listed["commit"] == second
     assert listed["changes"] == [{"namespace": "commits", "repo_name": "one", "action": "updated"}]
     one = site.client.simulate_get(f"/v1/commits/{second[:12]}")
-    assert list(one.json) == ["commit", "author", "committed_at", "message", "count", "changes"]
+    assert list(one.json) == [
+        "commit",
+        "author",
+        "committed_at",
+        "message",
+        "proposal",
+        "reviewed_by",
+        "count",
+        "changes",
+    ]
     assert {"pointer": "/description", "before": "one", "after": "two"} in one.json["changes"][0]["fields"]
     assert site.client.simulate_get("/v1/commits/" + "0" * 40).status_code == 404
 
