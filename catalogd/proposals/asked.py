@@ -17,7 +17,7 @@ from catalogd.proposals.shapes import THEIRS_OR_OURS
 from catalogd.store import Reading, Snapshot
 
 MOST_CHANGES = 1000
-_MOST_TITLE, _MOST_TEXT = 200, 10_000
+MOST_TITLE, _MOST_TEXT = 200, 10_000
 _FORMS = (
     '{"namespace", "repo_name", "document"} for a repository, {"namespace", "document"} for an organization, {"policy"}'
 )
@@ -52,7 +52,7 @@ def members(body: object, allowed: tuple[str, ...], required: tuple[str, ...] = 
 
 def title(value: object, pointer: str = "/title") -> str:
     """Raises Invalid."""
-    found = text(value, pointer, _MOST_TITLE).strip()
+    found = text(value, pointer, MOST_TITLE).strip()
     if not found or any(ord(character) < 32 for character in found):
         fault = "must be one line that says what the proposal does"
         raise Invalid(f"The title {fault}.", [Fault(pointer, fault)])
