@@ -25,8 +25,8 @@ from catalogd.store.children import Children
 from catalogd.store.edits import Edit
 from catalogd.store.files import fsync, fsync_directory, replace_durably
 from catalogd.store.git import Git, GitFailed
-from catalogd.store.group import Group
-from catalogd.store.history import Change, read_raw_diff
+from catalogd.store.group import COMMITTER_EMAIL, Group
+from catalogd.store.history import COMMITTER, Change, read_raw_diff
 from catalogd.store.index import DIFF
 from catalogd.store.locks import CatalogLock
 from catalogd.store.maintenance import Maintenance
@@ -38,6 +38,12 @@ from catalogd.store.snapshot import ObjectCache, Snapshot
 _NAME, _LOCK = "proposals.git", "proposals.lock"
 # Two for an event with a revision.
 _MOST_PACKS = 64
+
+_README = b"""# Proposals
+
+What is proposed for the catalog, and what was said of it: one file each in `proposals/`. `git log` has every event; that
+of a revision has its commit as the second parent. The newest of each is `refs/proposals/<number>/head`.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,12 +127,22 @@ class ProposalRepository:
     # Writing
 
     def begin(self) -> None:
-        """Make the repository if there is none. Hold the lock."""
-        if self.exists():
+        """Make the repository if there is none. Hold the lock. Raises NoSpace, StoreFailed."""
+        if self.head() is not None:
             return
-        Git.init_bare(self.directory)
-        replace_durably(self.directory / "objects" / "info" / "alternates", f"{self._catalog / 'objects'}\n".encode())
-        self._open()[0].configure({"gc.auto": "0", "core.logAllRefUpdates": "false"})
+        with _told():
+            if not self.exists():
+                Git.init_bare(self.directory)
+            alternates = self.directory / "objects" / "info" / "alternates"
+            replace_durably(alternates, f"{self._catalog / 'objects'}\n".encode())
+        git, objects, branch = self._open()
+        git.configure({"gc.auto": "0", "core.logAllRefUpdates": "false"})
+        # So that every event has its predecessor as the first parent.
+        group = Group(objects, None, follows=False)
+        group.add(Edit(COMMITTER, COMMITTER_EMAIL, lambda _: None), "Begin the proposals", {"README.md": _README})
+        self._write(group)
+        with _told():
+            branch.move(None, group.newest or "")
 
     def revise(self, base: str, author: Signature, message: str, files: Mapping[str, bytes | None]) -> str:
         """A commit on top of a commit of the catalog, durable. Returns its id. Hold the lock.
