@@ -41,8 +41,8 @@ _MOST_PACKS = 64
 
 _README = b"""# Proposals
 
-What is proposed for the catalog, and what was said of it: one file each in `proposals/`. `git log` has every event; that
-of a revision has its commit as the second parent. The newest of each is `refs/proposals/<number>/head`.
+What is proposed for the catalog, and what was said of it: one file each in `proposals/`. `git log` has every event;
+that of a revision has its commit as the second parent. The newest of each is `refs/proposals/<number>/head`.
 """
 
 
