@@ -41,7 +41,7 @@ class ProposalUseCases(UseCases):
         """Raises NotFound for what is not there or not to be seen, ReadOnly."""
         self._require_primary()
         found = self._register.proposals().get(number)
-        if found is None or not self._sees(caller, found, main):
+        if found is None or not self._sees(self._visibility(caller), found, main):
             raise NotFound(f"There is no proposal {number}.")
         return found
 
@@ -49,9 +49,8 @@ class ProposalUseCases(UseCases):
         if self._store.primary:
             raise ReadOnly(self._store.primary)
 
-    def _sees(self, caller: Caller, proposal: Proposal, main: Main) -> bool:
-        """Whether the caller may read all that it touches: on main now, at its base, and at its head."""
-        visibility = rights.visibility(caller.account, self._model.roles)
+    def _sees(self, visibility: rights.Visibility, proposal: Proposal, main: Main) -> bool:
+        """Whether a caller may read all that it touches: on main now, at its base, and at its head."""
         return visibility.everything or all(self._may_see(visibility, change, main) for change in proposal.changes)
 
     def _may_see(self, visibility: rights.Visibility, change: Changed, main: Main) -> bool:
@@ -78,14 +77,16 @@ class ProposalUseCases(UseCases):
 
     # What is told of one
 
-    def _view(self, caller: Caller, proposal: Proposal, main: Main, admins: frozenset[str] | None = None) -> View:
+    def _view(self, caller: Caller, proposal: Proposal, main: Main) -> View:
+        return self._seen(self._visibility(caller), proposal, main, self._admins())
+
+    def _seen(self, visibility: rights.Visibility, proposal: Proposal, main: Main, admins: frozenset[str]) -> View:
         commit = proposal.commit or ""
         if proposal.state != OPEN:
             return View(proposal, None, (), (), rules.ended(proposal), commit)
         merging = self._outcomes.of(proposal, main)
-        required = self._required(proposal, main, self._admins() if admins is None else admins)
+        required = self._required(proposal, main, admins)
         why_not = rules.why_not(proposal, merging, required)
-        visibility = rights.visibility(caller.account, self._model.roles)
         told = tuple(_as_told(each, visibility) for each in required)
         return View(proposal, merging, told, rules.blocking(proposal), why_not, commit)
 

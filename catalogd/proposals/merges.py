@@ -77,9 +77,10 @@ class Merges(ProposalUseCases):
         """The commit. Raises NotMergeable, and what the store raises."""
         admins = self._admins()
         for _ in range(_TRIES):
-            view, approvers = self._looked_at(caller, proposal, self._store.snapshot(), admins)
+            view = self._view(caller, proposal, self._store.snapshot())
             if view.why_not:
                 raise NotMergeable(view)
+            approvers = rules.approvers(view.required)
             if proposal.revision.pushed:
                 self._repository.give(proposal.head, proposal.revision.base)
             try:
@@ -100,7 +101,7 @@ class Merges(ProposalUseCases):
             required = self._required(proposal, reading, admins)
             why_not = rules.why_not(proposal, merging, required)
             if why_not:
-                raise NotMergeable(replace(self._view(caller, proposal, reading, admins), why_not=why_not))
+                raise NotMergeable(replace(self._view(caller, proposal, reading), why_not=why_not))
             if rules.approvers(required) != approvers:
                 raise _OtherApprovers
             return Draft(_message(proposal), files if is_pushed else self._stamped(files, reading))
@@ -117,12 +118,6 @@ class Merges(ProposalUseCases):
             "Merged-by": by.name,
         }
         return self._store.submit(Edit(name, email, draft, trailers, merges=proposal.head if is_pushed else None))
-
-    def _looked_at(
-        self, caller: Caller, proposal: Proposal, main: Main, admins: frozenset[str]
-    ) -> tuple[View, tuple[str, ...]]:
-        view = self._view(caller, proposal, main, admins)
-        return view, rules.approvers(view.required)
 
     def _stamped(self, files: Files, main: Main) -> Files:
         """With the times of the merge, as any edit has those of its commit."""

@@ -30,16 +30,16 @@ class Proposals(Proposing, Reviewing, Merges):
         """Views, the newest proposal first. Raises NotFound past the last page, ReadOnly."""
         self._require_primary()
         self._mirror.check()
-        main, admins = self._store.snapshot(), self._admins()
+        main, admins, visibility = self._store.snapshot(), self._admins(), self._visibility(caller)
         found = [
             proposal
             for proposal in reversed(self._register.proposals().values())
-            if _matches(proposal, query) and self._sees(caller, proposal, main)
+            if _matches(proposal, query) and self._sees(visibility, proposal, main)
         ]
         if query.reviewer is not None:
             found = [each for each in found if self._waits_for(query.reviewer, each, main, admins)]
         start = (query.page - 1) * query.page_size
-        views = [self._view(caller, each, main, admins) for each in found[start : start + query.page_size]]
+        views = [self._seen(visibility, each, main, admins) for each in found[start : start + query.page_size]]
         return page_of(len(found), views, main.commit or "", query.page)
 
     def diff(self, caller: Caller, number: int) -> tuple[View, list[FileDiff]]:
