@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogd import names
-from catalogd.catalog import Caller, Found, Page, TagsFound
+from catalogd.catalog import Caller, Found, Page, TagsFound, bodies
 from catalogd.catalog.base import Document, no_repository, parse_stored
 from catalogd.catalog.repositories import page_of
 from catalogd.documents import diff, loads
@@ -64,6 +64,12 @@ class Proposals(Proposing, Reviewing, Merges):
         """As detail()."""
         document, blob, commit = self._would_be(caller, namespace, repo_name, number)
         return TagsFound(document["tags"], blob, commit)
+
+    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, number: int) -> tuple[dict, str]:
+        """(the tag, the commit read), as detail()."""
+        names.check_tag(tag)
+        found = self.tags(caller, namespace, repo_name, number)
+        return bodies.require_tag(found.tags, tag), found.commit
 
     def _would_be(self, caller: Caller, namespace: str, repo_name: str, number: int) -> tuple[Document, str, str]:
         self._mirror.check()

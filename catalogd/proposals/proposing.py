@@ -16,6 +16,7 @@ from catalogd.proposals.base import (
     ProposalUseCases,
     describe,
     is_of_the_catalog,
+    require_head,
     require_open,
     signature,
 )
@@ -59,17 +60,21 @@ class Proposing(ProposalUseCases):
             return self._view(caller, self._opened(caller, number, title, description, revision), main)
 
     def revise(self, caller: Caller, number: int, body: object) -> View:
-        """Another title or description, other changes, or whose value fields in conflict take.
+        """Another title or description, other changes, or whose value fields in conflict take. `body` may have the
+        `head` that is meant.
 
-        Raises Unauthenticated, Forbidden, NotFound, Invalid, Conflict, NotResolved, and what the store raises.
+        Raises Unauthenticated, Forbidden, NotFound, Invalid, Conflict, NotResolved, PreconditionFailed, and what the
+        store raises.
         """
         rights.require_scope(caller.account, rights.PROPOSE)
-        given = asked.members(body, (*_MEMBERS, "resolve"))
+        given = asked.members(body, (*_MEMBERS, "resolve", "head"))
         changes = asked.changes(given["changes"]) if "changes" in given else []
         resolutions = asked.resolutions(given["resolve"]) if "resolve" in given else []
         with self._held(caller, number) as (proposal, main):
             self._require_author(caller, proposal)
             require_open(proposal)
+            if "head" in given:
+                require_head(proposal, given["head"])
             texts = {}
             if "title" in given:
                 texts["title"] = asked.title(given["title"])
