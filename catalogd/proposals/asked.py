@@ -17,7 +17,7 @@ from catalogd.proposals.shapes import THEIRS_OR_OURS
 from catalogd.store import Reading, Snapshot
 
 MOST_CHANGES = 1000
-MOST_TITLE, _MOST_TEXT = 200, 10_000
+MOST_TITLE, MOST_TEXT = 200, 10_000
 _FORMS = (
     '{"namespace", "repo_name", "document"} for a repository, {"namespace", "document"} for an organization, {"policy"}'
 )
@@ -59,7 +59,7 @@ def title(value: object, pointer: str = "/title") -> str:
     return found
 
 
-def text(value: object, pointer: str, most: int = _MOST_TEXT) -> str:
+def text(value: object, pointer: str, most: int = MOST_TEXT) -> str:
     """Raises Invalid."""
     if not isinstance(value, str) or len(value) > most or "\0" in value:
         fault = f"must be a text of at most {most:,} characters"

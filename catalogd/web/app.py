@@ -16,6 +16,7 @@ from catalogd.catalog import Catalog
 from catalogd.errors import Malformed
 from catalogd.lookout import Lookout
 from catalogd.people import People
+from catalogd.proposals import Proposals
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
 from catalogd.web.account import OwnAccount
@@ -27,6 +28,7 @@ from catalogd.web.metrics import Metrics
 from catalogd.web.namespaces import Namespaces
 from catalogd.web.operation import Endpoint, Handler
 from catalogd.web.operations import Operations
+from catalogd.web.proposals import ProposalCalls
 from catalogd.web.replies import COMMON_HEADERS, Fixed
 from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
@@ -77,14 +79,16 @@ def _handlers(
     lookout: Lookout | None,
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
+    proposals = Proposals(catalog, people, settings.public_url)
     described = description(settings.public_url)
     html, policy = page.render(described)
     by_name = {
-        "repositories": Repositories(catalog, activity, *form),
-        "tags": Tags(catalog, settings.max_body),
+        "repositories": Repositories(catalog, proposals, activity, *form),
+        "tags": Tags(catalog, proposals, settings.max_body),
         "history": History(catalog, activity, *form),
         "stars": Stars(activity, *form),
         "namespaces": Namespaces(catalog, people, *form),
+        "proposals": ProposalCalls(proposals, *form),
         "account": OwnAccount(accounts, people, *form),
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),

@@ -47,6 +47,16 @@ def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (J
     return strict.loads(data)
 
 
+def read_json_if_any(req: falcon.Request, max_body: int) -> object:
+    """The value in the body, None without one. Raises as read_json."""
+    _check_encoding(req)
+    data = _read(req, max_body)
+    if not data.strip():
+        return None
+    _check_type(req, (JSON,))
+    return strict.loads(data)
+
+
 def read_members(
     req: falcon.Request,
     max_body: int,

@@ -3,6 +3,7 @@
     {"type": "urn:catalogd:not-found", "title": "Not found", "status": 404, "detail": "...", "request_id":
     "...", "errors": [{"pointer": "/labels/a", "detail": "..."}]}
 
+What keeps a proposal from being merged has members of its own: `why_not` and `conflicts`.
 The body is indented, because most clients of this interface show it to a person as it is.
 """
 
@@ -21,6 +22,8 @@ import falcon
 from catalogd import errors
 from catalogd.errors import CatalogdError, Fault
 from catalogd.giturl import server_of
+from catalogd.proposals import NotMergeable, NotResolved
+from catalogd.web import proposals_shown
 
 log = logging.getLogger(__name__)
 
@@ -73,6 +76,8 @@ KINDS: tuple[Kind, ...] = (
     Kind(406, "not-acceptable", "Not acceptable"),
     Kind(409, "conflict", "Conflict", (errors.Conflict,)),
     Kind(409, "already-exists", "Already exists", (errors.AlreadyExists,)),
+    Kind(409, "not-mergeable", "Not to be merged", (NotMergeable,)),
+    Kind(409, "in-conflict", "Changed on main too", (NotResolved,)),
     Kind(409, "edited-by-hand", "Edited by hand", (errors.EditedByHand,)),
     Kind(410, "gone", "Gone", (errors.Gone,)),
     Kind(412, "precondition-failed", "Precondition failed", (errors.PreconditionFailed,)),
@@ -132,8 +137,14 @@ def kind_for_status(status: int) -> Kind:
     return Kind(status, f"http-{status}", title)
 
 
-def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iterable[Fault] = ()) -> bytes:
-    """The body of a problem, in UTF-8, ending in a newline."""
+def problem(
+    kind: Kind,
+    detail: str,
+    request_id: str | None = None,
+    faults: Iterable[Fault] = (),
+    members: Mapping[str, object] | None = None,
+) -> bytes:
+    """The body of a problem, in UTF-8, ending in a newline; `members` are those that only its kind has."""
     body: dict[str, object] = {
         "type": kind.type,
         "title": kind.title,
@@ -146,6 +157,7 @@ def problem(kind: Kind, detail: str, request_id: str | None = None, faults: Iter
     listed = [{"pointer": _cut(fault.pointer), "detail": _cut(fault.detail)} for fault in some]
     if listed:
         body["errors"] = listed
+    body |= members or {}
     # A detail may quote what a caller sent, so a lone surrogate must not turn a 400 into a 500.
     return (json.dumps(body, indent=2, ensure_ascii=False) + "\n").encode("utf-8", "backslashreplace")
 
@@ -176,7 +188,7 @@ def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Catalogd
     if kind is None:
         _on_unexpected(req, resp, error, params)
         return
-    _reply(req, resp, kind, error.detail, error.faults)
+    _reply(req, resp, kind, error.detail, error.faults, _members(error))
     resp.set_headers(kind.headers)
     if isinstance(error, UnsupportedMedia):
         resp.set_headers(error.accept)
@@ -208,7 +220,25 @@ def _on_unexpected(req: falcon.Request, resp: falcon.Response, error: Exception,
     _reply(req, resp, _INTERNAL, _INTERNAL_DETAIL)
 
 
-def _reply(req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, faults: Iterable[Fault] = ()) -> None:
+def _members(error: CatalogdError) -> dict[str, object]:
+    """What there is to be told of an error beyond its detail."""
+    if isinstance(error, NotMergeable):
+        merging = error.view.merging
+        found = merging.conflicts if merging else ()
+        return {"why_not": list(error.view.why_not), "conflicts": proposals_shown.conflicts(found)}
+    if isinstance(error, NotResolved):
+        return {"conflicts": proposals_shown.conflicts(error.conflicts)}
+    return {}
+
+
+def _reply(
+    req: falcon.Request,
+    resp: falcon.Response,
+    kind: Kind,
+    detail: str,
+    faults: Iterable[Fault] = (),
+    members: Mapping[str, object] | None = None,
+) -> None:
     resp.status = kind.status
     if is_git(req.path):
         # What git's user sees of it.
@@ -216,4 +246,4 @@ def _reply(req: falcon.Request, resp: falcon.Response, kind: Kind, detail: str, 
         resp.data = f"{detail}\n".encode("utf-8", "replace")
         return
     resp.content_type = PROBLEM
-    resp.data = problem(kind, detail, getattr(req, "request_id", None), faults)
+    resp.data = problem(kind, detail, getattr(req, "request_id", None), faults, members)

@@ -9,7 +9,7 @@ from catalogd.catalog import Catalog
 from catalogd.web import representations
 from catalogd.web.bodies import only_member, read_json
 from catalogd.web.conditions import if_match
-from catalogd.web.replies import CATALOG_COMMIT, caller, send, send_page
+from catalogd.web.replies import caller, send, send_page, send_text
 from catalogd.web.repositories import send_detail
 from catalogd.web.requests import Request
 
@@ -37,9 +37,7 @@ class History:
             send(resp, representations.field_changes(changes), commit)
             return
         text, commit = self._catalog.unified_diff(*arguments)
-        resp.content_type = f"{DIFF}; charset=utf-8"
-        resp.data = text.encode("utf-8", "replace")
-        resp.set_header(CATALOG_COMMIT, commit)
+        send_text(resp, text, DIFF, commit)
 
     def blame(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
         fields, commit = self._catalog.blame(caller(req), namespace, repo_name)

@@ -42,6 +42,8 @@ _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
         {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["alice"]},
     ),
     "token": ("The id of the token, as the list shows it.", {"type": "string", "pattern": "^[0-9a-z]{12}$"}),
+    "number": ("The number of the proposal.", {"type": "integer", "minimum": 1, "examples": [7]}),
+    "review": ("The id of a review of it.", {"type": "integer", "minimum": 1, "examples": [1]}),
     "commit": ("The id of a commit, of 7 digits or more.", {"type": "string", "pattern": f"^{COMMIT}$"}),
 }
 
@@ -262,7 +264,8 @@ def _markdown_problems() -> str:
     lines = [
         "## Errors",
         "",
-        "Every error has this form; `errors` is there where a document or a parameter is at fault.",
+        "Every error has this form; `errors` is there where a document or a parameter is at fault. What keeps a "
+        "proposal from being merged has `why_not` and `conflicts` too.",
         "",
         "```json",
         json.dumps(_PROBLEM_EXAMPLE, indent=2),

@@ -16,6 +16,7 @@ from urllib.parse import unquote_to_bytes
 from catalogd.catalog import ORDERINGS
 from catalogd.errors import Fault, Malformed
 from catalogd.names import COMPONENT, MAX_NAME, fault_in_name
+from catalogd.proposals import OPEN, STATES
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 20
@@ -54,6 +55,13 @@ class Parameter:
     required: bool = False
     repeatable: bool = False
     example: Any = None
+
+
+@dataclass(frozen=True)
+class OfProposal:
+    """The state that the merge of a proposal would make."""
+
+    number: int
 
 
 # --- the grammars of values
@@ -134,6 +142,42 @@ def _point(text: str) -> str:
     return text
 
 
+_PROPOSAL = "proposals/"
+_EVERY_STATE = "all"
+
+
+def proposal_number(text: str) -> int | None:
+    """The number of a proposal; None for what can be none."""
+    return int(text) if _NUMBER.fullmatch(text) else None
+
+
+def _point_of_all(text: str) -> str:
+    if text.startswith(_PROPOSAL):
+        raise Unfit("a commit id or a time here: what a proposal makes is read repository by repository")
+    return _point(text)
+
+
+def _point_or_proposal(text: str) -> str | OfProposal:
+    if not text.startswith(_PROPOSAL):
+        return _point(text)
+    number = proposal_number(text.removeprefix(_PROPOSAL))
+    if number is None:
+        raise Unfit(f"{_PROPOSAL} and the number of a proposal, or a commit id, or a time")
+    return OfProposal(number)
+
+
+def _state(text: str) -> str | None:
+    if text not in (*STATES, _EVERY_STATE):
+        raise Unfit(f"one of {', '.join((*STATES, _EVERY_STATE))}")
+    return None if text == _EVERY_STATE else text
+
+
+def _person(text: str) -> str:
+    if not 0 < len(text) <= MAX_NAME:
+        raise Unfit("the name of a user")
+    return text
+
+
 # --- the parameters there are
 
 PAGE = Parameter(
@@ -182,7 +226,14 @@ AT = Parameter(
     "at",
     "The state at a commit (7 digits or more), or at an RFC 3339 time (of the newest commit not after it).",
     {"type": "string", "maxLength": 64},
-    _point,
+    _point_of_all,
+)
+AT_OR_PROPOSAL = Parameter(
+    "at",
+    "The state at a commit (7 digits or more), at an RFC 3339 time (of the newest commit not after it), or "
+    "`proposals/{number}`: as it would be if that were merged now.",
+    {"type": "string", "maxLength": 64},
+    _point_or_proposal,
 )
 SINCE = Parameter(
     "since",
@@ -205,6 +256,23 @@ SERVICE = Parameter(
     {"type": "string", "maxLength": 64},
     lambda text: text,
 )
+
+_USER: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+STATE = Parameter(
+    "state",
+    "Only proposals that are so.",
+    {"type": "string", "enum": [*STATES, _EVERY_STATE], "default": OPEN},
+    _state,
+    default=OPEN,
+)
+TOUCHED = Parameter(
+    "namespace",
+    "Only proposals that change something of this namespace.",
+    {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME},
+    _namespace,
+)
+AUTHOR = Parameter("author", "Only proposals of this user.", _USER, _person)
+REVIEWER = Parameter("reviewer", "Only open proposals that an approval of this user would help.", _USER, _person)
 
 PAGING = (PAGE, PAGE_SIZE)
 

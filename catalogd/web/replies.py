@@ -47,6 +47,13 @@ def send(resp: falcon.Response, value: object, commit: str | None, etag: str | N
     _set_version(resp, commit, etag)
 
 
+def send_text(resp: falcon.Response, text: str, media_type: str, commit: str | None) -> None:
+    """Replies with text, and the commit that was read."""
+    resp.content_type = f"{media_type}; charset=utf-8"
+    resp.data = text.encode("utf-8", "replace")
+    _set_version(resp, commit, None)
+
+
 def send_unless_known(req: falcon.Request, resp: falcon.Response, current: str, commit: str | None) -> bool:
     """Replies 304 if the caller has the representation tagged `current`; whether it did."""
     if not none_match(req.env.get("HTTP_IF_NONE_MATCH"), current):

@@ -6,9 +6,11 @@ import falcon
 
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog, ListQuery, Written
+from catalogd.proposals import Proposals
 from catalogd.web import representations
 from catalogd.web.bodies import JSON, MERGE_PATCH, read_json
 from catalogd.web.conditions import etag, if_match
+from catalogd.web.parameters import OfProposal
 from catalogd.web.replies import caller, send, send_nothing, send_page, send_unless_known
 from catalogd.web.requests import Request
 
@@ -19,8 +21,9 @@ _PATCH_TYPES = (MERGE_PATCH, JSON)
 class Repositories:
     """The handlers of writes return whether anything was changed."""
 
-    def __init__(self, catalog: Catalog, activity: Activity, public_url: str, max_body: int):
+    def __init__(self, catalog: Catalog, proposals: Proposals, activity: Activity, public_url: str, max_body: int):
         self._catalog = catalog
+        self._proposals = proposals
         self._activity = activity
         self._public_url = public_url
         self._max_body = max_body
@@ -41,7 +44,11 @@ class Repositories:
         self._list(req, resp, req.parameters["namespace"])
 
     def detail(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
-        found = self._catalog.detail(caller(req), namespace, repo_name, at=req.parameters["at"])
+        at = req.parameters["at"]
+        if isinstance(at, OfProposal):
+            found = self._proposals.detail(caller(req), namespace, repo_name, at.number)
+        else:
+            found = self._catalog.detail(caller(req), namespace, repo_name, at=at)
         seen = self._activity.seen(caller(req), found.document, found.batch)
         tag = etag(found.blob, seen.version)
         if not send_unless_known(req, resp, tag, found.commit):

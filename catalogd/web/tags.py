@@ -5,9 +5,11 @@ from __future__ import annotations
 import falcon
 
 from catalogd.catalog import Catalog
+from catalogd.proposals import Proposals
 from catalogd.web import representations
 from catalogd.web.bodies import read_json
 from catalogd.web.conditions import etag, if_match
+from catalogd.web.parameters import OfProposal
 from catalogd.web.replies import caller, send, send_nothing, send_unless_known
 from catalogd.web.requests import Request
 
@@ -15,18 +17,27 @@ from catalogd.web.requests import Request
 class Tags:
     """The handlers of writes return whether anything was changed."""
 
-    def __init__(self, catalog: Catalog, max_body: int):
+    def __init__(self, catalog: Catalog, proposals: Proposals, max_body: int):
         self._catalog = catalog
+        self._proposals = proposals
         self._max_body = max_body
 
     def list(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
-        found = self._catalog.tags(caller(req), namespace, repo_name, at=req.parameters["at"])
+        at = req.parameters["at"]
+        if isinstance(at, OfProposal):
+            found = self._proposals.tags(caller(req), namespace, repo_name, at.number)
+        else:
+            found = self._catalog.tags(caller(req), namespace, repo_name, at=at)
         current = etag(found.blob)
         if not send_unless_known(req, resp, current, found.commit):
             send(resp, representations.tags(found.tags), found.commit, current)
 
     def read(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str, tag: str) -> None:
-        found, commit = self._catalog.tag(caller(req), namespace, repo_name, tag, at=req.parameters["at"])
+        at = req.parameters["at"]
+        if isinstance(at, OfProposal):
+            found, commit = self._proposals.tag(caller(req), namespace, repo_name, tag, at.number)
+        else:
+            found, commit = self._catalog.tag(caller(req), namespace, repo_name, tag, at=at)
         send(resp, representations.tag(found), commit)
 
     def put(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str, tag: str) -> bool:

@@ -13,7 +13,7 @@ from catalogd.web.routes import OPERATIONS
 
 NAMES = {
     "namespace": "nobody", "repo_name": "nothing", "tag": "latest", "commit": "0" * 40, "user": "nobody",
-    "token": "0" * 12,
+    "token": "0" * 12, "number": "999999", "review": "1",
 }  # fmt: skip
 # Those of git clients have tests of their own: their errors are for people who sit before git.
 CALLS = [(operation.method, operation.path.format(**NAMES)) for operation in OPERATIONS if not is_git(operation.path)]

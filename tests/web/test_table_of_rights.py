@@ -84,6 +84,28 @@ patchNamespace      team           401 403 403 403 200 200 | 403 200 403 403 | 4
 deleteNamespace     empty          401 403 403 403 204 204 | 403 204 403 403 | 403 204 204 403 403 | 403 403 | 204 204
 getNamespaceHistory team           404 404 200 200 200 200 | 200 200 404 404 | 200 200 200 404 404 | 200 404 | 200 200
 
+createProposal      public         401 201 201 201 201 201 | 403 201 403 403 | 403 201 201 403 403 | 201 403 | 201 201
+createProposal      private        401 404 201 201 201 201 | 403 201 403 403 | 403 201 201 403 403 | 201 403 | 201 201
+createProposal      own            401 201 404 404 404 201 | 403 404 403 403 | 403 201 201 403 403 | 404 403 | 404 201
+createProposal      new            401 404 201 201 201 201 | 403 201 403 403 | 403 201 201 403 403 | 201 403 | 201 201
+createProposal      team           401 403 201 201 201 201 | 403 201 403 403 | 403 201 201 403 403 | 201 403 | 201 201
+createProposal      policy         401 403 403 403 403 201 | 403 403 403 403 | 403 403 201 403 403 | 403 403 | 403 201
+listProposals       -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+getProposal         proposal       200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+getProposal         hidden         404 404 200 200 200 200 | 200 200 404 404 | 200 200 200 404 404 | 200 404 | 200 200
+diffProposal        proposal       200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+diffProposal        hidden         404 404 200 200 200 200 | 200 200 404 404 | 200 200 200 404 404 | 200 404 | 200 200
+updateProposal      proposal       401 200 403 403 403 200 | 403 403 403 403 | 403 403 200 403 403 | 403 403 | 403 200
+updateProposal      hidden         401 404 200 403 403 200 | 403 403 403 403 | 403 403 200 403 403 | 403 404 | 403 200
+reviewProposal      proposal       401 403 200 200 200 200 | 403 200 403 403 | 403 200 200 403 403 | 403 403 | 200 200
+reviewProposal      hidden         401 404 403 200 200 200 | 403 200 403 403 | 403 200 200 403 403 | 403 403 | 200 200
+dismissReview       blocked        401 403 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 403 403 | 200 200
+mergeProposal       proposal       401 200 403 200 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 403 | 200 200
+mergeProposal       hidden         401 404 200 200 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 404 | 200 200
+closeProposal       proposal       401 200 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 403 | 200 200
+closeProposal       hidden         401 404 200 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 404 | 200 200
+reopenProposal      closed         401 200 403 403 200 200 | 403 200 403 403 | 403 200 200 403 403 | 200 403 | 200 200
+
 listCommits         -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getCommit           public         200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getCommit           private        404 404 200 200 200 200 | 200 200 404 404 | 200 200 200 404 404 | 200 404 | 200 200
@@ -177,6 +199,7 @@ def rows() -> Iterator[Row]:
 
 ROWS = list(rows())
 NOT_THERE = "0" * 40
+NO_REPOSITORY, POLICY = "none", "policy.json"
 
 
 # --- what the calls are about
@@ -184,12 +207,15 @@ NOT_THERE = "0" * 40
 
 @dataclass(frozen=True)
 class Target:
-    """What a call is about: a namespace, and perhaps a repository, its first commit and its last."""
+    """What a call is about: a namespace, and perhaps a repository, its first commit and its last, and a proposal."""
 
     namespace: str
-    repo_name: str = "none"
+    repo_name: str = NO_REPOSITORY
     first: str = NOT_THERE
     last: str = NOT_THERE
+    # Of a proposal: which, and its head.
+    number: int = 0
+    head: str = NOT_THERE
 
 
 class World:
@@ -244,6 +270,10 @@ class World:
     def _made(self, name: str) -> Target:
         if name in ("-", "team"):
             return Target("team")
+        if name in ("policy", "new"):
+            return Target("team", POLICY if name == "policy" else self.new_name())
+        if name in ("proposal", "hidden", "blocked", "closed"):
+            return self._proposal(name)
         if name == "stranger's":
             return Target("sten")
         if name == "empty":
@@ -260,6 +290,27 @@ class World:
         last = self.admin("PUT", f"{path}/{repo_name}/tags/v1", {"image_id": IMAGE})
         return Target(namespace, repo_name, commit_of(first), commit_of(last))
 
+    def _proposal(self, name: str) -> Target:
+        """Of the stranger, on what is public; a hidden one of the reader, on what is private. An admin approves it."""
+        target = self._repository("team", is_public=name != "hidden")
+        change = {"namespace": "team", "repo_name": target.repo_name, "document": {"description": "proposed"}}
+        made = self._as("rita" if name == "hidden" else "sten", "", {"title": "Describe it", "changes": [change]})
+        path, head = f"/{made.json['number']}", made.json["head"]
+        if name == "blocked":
+            self._as("rita", f"{path}/reviews", {"verdict": "request_changes", "comment": "Why?", "head": head})
+        else:
+            self.admin("POST", f"/v1/proposals{path}/reviews", {"verdict": "approve", "head": head})
+        if name == "closed":
+            self.admin("POST", f"/v1/proposals{path}/close")
+        return replace(target, number=made.json["number"], head=head)
+
+    def _as(self, user: str, path: str, body: object) -> testing.Result:
+        """A call on proposals by a user."""
+        headers = self.headers(Caller(user, FULL), "team")
+        reply = self.site.anonymous.simulate_post(f"/v1/proposals{path}", json=body, headers=headers)
+        assert reply.status_code < 300, reply.text
+        return reply
+
     def _organization(self, namespace: str) -> str:
         self.admin("POST", "/v1/namespaces", {"namespace": namespace, **MEMBERS})
         return namespace
@@ -272,10 +323,11 @@ class World:
     # What calls change
 
     def contents(self) -> tuple[object, ...]:
-        """What a call that is refused leaves as it is: main, and how many users, tokens and stars there are."""
+        """What a call that is refused leaves as it is: main, proposals, how many users, tokens and stars there are."""
         users = [user.name for user in self.state.users()]
         stars = sum(len(self.state.starred(user)) for user in USERS)
-        return self.site.catalog.store.head(), len(users), len(self.state.tokens()), stars
+        store = self.site.catalog.store
+        return store.head(), store.proposals.head(), len(users), len(self.state.tokens()), stars
 
 
 def basic(user: str, password: str) -> str:
@@ -353,6 +405,19 @@ def login(world: World, caller: Caller, target: Target) -> Call:
     return Call(body={"username": caller.user or "rita", "password": PASSWORD})
 
 
+def a_proposal(world: World, caller: Caller, target: Target) -> Call:
+    change: dict[str, Any] = {"namespace": target.namespace, "document": {"description": world.new_name()}}
+    if target.repo_name == POLICY:
+        change = {"policy": {"approvals": 2}}
+    elif target.repo_name != NO_REPOSITORY:
+        change["repo_name"] = target.repo_name
+    return Call(body={"title": "Describe it", "changes": [change]})
+
+
+def a_review(world: World, caller: Caller, target: Target) -> Call:
+    return Call(body={"verdict": "approve", "head": target.head})
+
+
 def a_user(world: World, caller: Caller, target: Target) -> Call:
     user = world.new_name()
     world.site.accounts.add_user(user)
@@ -374,6 +439,9 @@ CALLS: dict[str, Make] = {
     "createNamespace": with_new("namespace"),
     "updateNamespace": with_new("description"),
     "patchNamespace": with_new("description"),
+    "createProposal": a_proposal,
+    "updateProposal": with_new("title"),
+    "reviewProposal": a_review,
     "listChanges": lambda world, caller, target: Call(query={"since": target.first}),
     "getGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
     "getPublicGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
@@ -392,7 +460,14 @@ CALLS: dict[str, Make] = {
 
 
 def make_call(world: World, operation: str, headers: dict[str, str], target: Target, call: Call) -> testing.Result:
-    names = {"namespace": target.namespace, "repo_name": target.repo_name, "tag": "v1", **call.names}
+    names = {
+        "namespace": target.namespace,
+        "repo_name": target.repo_name,
+        "tag": "v1",
+        "number": str(target.number),
+        "review": "1",
+        **call.names,
+    }
     return world.site.anonymous.simulate_request(
         BY_ID[operation].method,
         BY_ID[operation].path.format_map(names),
@@ -458,10 +533,16 @@ def test_what_one_may_not_read_is_refused_to_the_byte_as_what_is_not_there(world
     missing = Target(there.namespace, world.new_name(), there.first, NOT_THERE)
     for name in (name for name, status in row.statuses.items() if status == 404):
         caller = CALLERS[name]
-        call = CALLS.get(row.operation, plain)(world, caller, there)
-        for variant in variants(row.operation, call, there):
-            pair = (refusal(world, row.operation, caller, target, variant) for target in (there, missing))
-            assert len(set(pair)) == 1, f"{name} can tell them apart"
+        for one, other in zip(
+            *(refusals(world, row.operation, caller, target) for target in (there, missing)), strict=True
+        ):
+            assert one == other, f"{name} can tell them apart"
+
+
+def refusals(world: World, operation: str, caller: Caller, target: Target) -> Iterator[str]:
+    call = CALLS.get(operation, plain)(world, caller, target)
+    for variant in variants(operation, call, target):
+        yield refusal(world, operation, caller, target, variant)
 
 
 def variants(operation: str, call: Call, target: Target) -> Iterator[tuple[Call, dict[str, str]]]:

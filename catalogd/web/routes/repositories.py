@@ -6,7 +6,7 @@ from catalogd import rights
 from catalogd.web.bodies import JSON, MERGE_PATCH
 from catalogd.web.history import DIFF
 from catalogd.web.operation import Body, Operation, Reply
-from catalogd.web.parameters import AT, FROM, IS_PUBLIC, LABEL, NAMESPACE, ORDERING, PAGING, SEARCH, TO
+from catalogd.web.parameters import AT, AT_OR_PROPOSAL, FROM, IS_PUBLIC, LABEL, NAMESPACE, ORDERING, PAGING, SEARCH, TO
 from catalogd.web.routes.shared import (
     BODILESS,
     COMMITTED,
@@ -31,6 +31,8 @@ _TAG = f"{_ONE}/tags/{{tag}}"
 _IMAGE = "a4002247cb22e78c8d9ffeccdf7ea23d7763f53493d4d763cb4dbe58bf3566b5"
 _COMMIT = "9fceb02d0ae598e95dc970b74767f19372d61af8"
 
+# What a proposal makes of a repository is not known where they are in conflict, nor on a replica.
+_READ_AT = (*READ, 403, 409)
 _LISTED = (*PAGING, SEARCH, IS_PUBLIC, LABEL, ORDERING, AT)
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -104,8 +106,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read a repository",
         "All of it but its tags. The `ETag` is for `If-None-Match` here and for `If-Match` when writing.",
         (json_reply(200, "The repository.", "RepositoryDetail", VERSIONED), NOT_MODIFIED),
-        READ,
-        parameters=(AT,),
+        _READ_AT,
+        parameters=(AT_OR_PROPOSAL,),
         headers=("If-None-Match",),
     ),
     Operation(
@@ -182,8 +184,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "List the tags of a repository",
         "All of them, sorted, as a bare array.",
         (json_reply(200, "The tags.", "TagList", VERSIONED), NOT_MODIFIED),
-        READ,
-        parameters=(AT,),
+        _READ_AT,
+        parameters=(AT_OR_PROPOSAL,),
         headers=("If-None-Match",),
     ),
     Operation(
@@ -196,8 +198,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "Read one tag",
         "The image that it stands for, and what else is known of it.",
         (json_reply(200, "The tag.", "Tag"),),
-        READ,
-        parameters=(AT,),
+        _READ_AT,
+        parameters=(AT_OR_PROPOSAL,),
     ),
     Operation(
         "PUT",

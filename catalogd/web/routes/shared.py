@@ -6,7 +6,7 @@ from catalogd.web.bodies import JSON
 from catalogd.web.operation import Reply
 
 REPOSITORIES, TAGS, HISTORY, STARS = "Repositories", "Tags", "History", "Stars"
-NAMESPACES, COMMITS, GIT = "Namespaces", "The catalog", "Git"
+NAMESPACES, PROPOSALS, COMMITS, GIT = "Namespaces", "Proposals", "The catalog", "Git"
 ACCOUNT, USERS, SERVER = "The account", "Users", "The server"
 SECTIONS = {
     REPOSITORIES: "Image repositories: one JSON document each.",
@@ -15,6 +15,17 @@ SECTIONS = {
     STARS: "What a user likes to find again.",
     NAMESPACES: "Organizations: namespaces with members, who stand in a document of the catalog. A user's own name is "
     "a namespace too, which needs no document.",
+    PROPOSALS: "Edits that others look at before they are made. Who may read may propose.\n\n"
+    "To propose is to send merge patches of one document or many. The proposal then says what does not fit the catalog "
+    "yet (`checks`), whose approval is missing (`required`), and all that keeps it from being merged (`why_not`). Its "
+    "author revises it, with other `changes`, as often as need be.\n\n"
+    "Each revision has a `head`, the id of a commit. A review, and a merge if it likes, say which head they mean; so "
+    "nothing comes in that nobody has looked at. Approvals of owners and admins count while the head is the same. A "
+    "request for changes blocks until its reviewer approves, or another owner dismisses it.\n\n"
+    "To merge is to make one commit on main as it is then, field by field. A field that main has changed too, "
+    "otherwise, is a conflict, shown with both values; a revision says in `resolve` which of them to take.\n\n"
+    "How many approvals a namespace asks for, and what of it is changed by proposals only, stands in `policy.json` in "
+    "the catalog. Who may not read all that a proposal touches does not see the proposal. Replicas have none.",
     COMMITS: "Commits over all repositories, and a feed to follow them.",
     GIT: "The catalog as a git repository, for git itself.",
     ACCOUNT: "The account of the caller: password and tokens.",

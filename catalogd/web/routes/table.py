@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from catalogd.web.operation import Operation
-from catalogd.web.routes import accounts, git, namespaces, repositories, server
+from catalogd.web.routes import accounts, git, namespaces, proposals, repositories, server
 
 OPERATIONS: tuple[Operation, ...] = (
     *repositories.OPERATIONS,
     *namespaces.OPERATIONS,
+    *proposals.OPERATIONS,
     *git.OPERATIONS,
     *accounts.OPERATIONS,
     *server.OPERATIONS,

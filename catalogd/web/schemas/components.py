@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogd.web.errors import KINDS
-from catalogd.web.schemas import accounts, documents, namespaces, server
+from catalogd.web.schemas import accounts, documents, namespaces, proposals, server
 from catalogd.web.schemas.shared import POINTER, Schema, object_of
 
 
@@ -12,6 +12,7 @@ def components() -> dict[str, Schema]:
     return {
         **documents.components(),
         **namespaces.components(),
+        **proposals.components(),
         **accounts.components(),
         **server.components(),
         "Problem": _problem(),
@@ -32,8 +33,18 @@ def _problem() -> Schema:
                     "description": "As in X-Request-Id, and in the server's log.",
                 },
                 "errors": {"type": "array", "items": fault},
+                "why_not": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "What keeps a proposal from being merged, in sentences.",
+                },
+                "conflicts": {
+                    "type": "array",
+                    "items": proposals.conflict_schema(),
+                    "description": "The fields that a proposal and main have both changed.",
+                },
             },
-            optional=("request_id", "errors"),
+            optional=("request_id", "errors", "why_not", "conflicts"),
         ),
         "description": "RFC 9457.",
     }
