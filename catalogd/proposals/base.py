@@ -50,10 +50,14 @@ class ProposalUseCases(UseCases):
             raise ReadOnly(self._store.primary)
 
     def _sees(self, visibility: rights.Visibility, proposal: Proposal, main: Main) -> bool:
-        """Whether a caller may read all that it touches: on main now, at its base, and at its head."""
-        return visibility.everything or all(self._may_see(visibility, change, main) for change in proposal.changes)
+        """Whether a caller may read all that any revision touches: on main now, at its base, and at its head."""
+        return visibility.everything or all(
+            self._may_see(visibility, change, revision.base, main)
+            for revision in proposal.revisions
+            for change in revision.changes
+        )
 
-    def _may_see(self, visibility: rights.Visibility, change: Changed, main: Main) -> bool:
+    def _may_see(self, visibility: rights.Visibility, change: Changed, base: str, main: Main) -> bool:
         repository = change.repository
         if repository is None:
             return change.namespace is not None and change.namespace in visibility.namespaces
@@ -61,7 +65,17 @@ class ProposalUseCases(UseCases):
             return True
         # What is not there may be hidden.
         blobs = change.old, change.new, main.id_of(change.path)
-        return change.old is not None and all(map(self._outcomes.is_public, blobs))
+        return (
+            change.old is not None and all(map(self._outcomes.is_public, blobs)) and self._was_seen(change.path, base)
+        )
+
+    def _was_seen(self, path: str, commit: str) -> bool:
+        """Whether everybody may see a document as that commit has it: it has been public ever since."""
+        since = self._model.visible_from(path)
+        try:
+            return since is not None and self._model.resolve(commit).seq >= since
+        except NotFound:
+            return False
 
     def _role(self, caller: Caller, namespace: str | None, main: Main) -> Role:
         """What the caller is in a namespace; None is the policy and the schemas, which are the admins'."""
