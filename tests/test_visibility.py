@@ -119,6 +119,14 @@ class Visibility(RuleBasedStateMachine):
     def star(self, name, user):
         self.story.star(user, name)
 
+    @rule(name=names, fields=fields, is_public=visibility)
+    def propose(self, name, fields, is_public):
+        self.story.propose(name, fields, is_public)
+
+    @rule()
+    def merge(self):
+        self.story.merge()
+
     @rule()
     def fold(self):
         self.story.fold()
@@ -158,12 +166,20 @@ def a_life(story: Story, watch: Watch) -> Iterator[None]:
     yield story.star("olga", BETA)
     yield story.star("nina", GAMMA)
     yield story.fold()
+    yield story.propose(BETA, ["description"])
+    yield story.propose(GAMMA, ["full_description"])
     yield story.give_mia("readers")
     yield story.write(BETA, ["labels"], False)
     yield story.star("sam", ALPHA)
     yield story.delete(ALPHA)
     yield story.roll_back(ALPHA, shown)
+    yield story.propose(BETA, ["full_description"])
     yield story.write(BETA, (), True)
+    yield story.propose(BETA, ["description"])
+    yield story.merge()
+    yield story.propose(BETA, ["labels"], False)
+    yield story.propose(ALPHA, ["labels"])
+    yield story.delete(ALPHA)
     yield story.tag(BETA)
     yield story.untag(BETA)
     yield story.break_by_hand(GAMMA)
@@ -182,6 +198,7 @@ def test_the_look_at_everything_asks_every_call_that_reads(tmp_path: Path) -> No
         watch = Watch(story)
         story.write(ALPHA, FIELDS)
         story.tag(ALPHA)
+        story.propose(ALPHA, FIELDS)
         asked = watch.look_at_everything((None,))
     for operation in OPERATIONS:
         path = re.sub(r"\\{\w+\\}", "[^/]+", re.escape(operation.path))

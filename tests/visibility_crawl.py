@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from falcon import testing
-from visibility_model import Commit, Eyes, document_path, markers_in
+from visibility_model import Commit, Eyes, Proposal, document_path, markers_in
 from visibility_story import OWN, REPO_NAME, TEAM, Name, Story, path_of
 
 from catalogd.catalog import ORDERINGS
@@ -48,6 +48,7 @@ class Crawl:
         self._commits()
         self._feed()
         self._organizations()
+        self._proposals()
 
     def thoroughly(self, *, pairs: bool = True) -> None:
         """Everything; `pairs`: also the differences between any two commits."""
@@ -61,6 +62,8 @@ class Crawl:
         self._commits()
         self._feed()
         self._organizations()
+        self._proposals()
+        self._proposed()
         self._stars()
         self._others()
         self._refusals()
@@ -191,6 +194,31 @@ class Crawl:
         assert all(("owners" in row) == is_member for row in [*rows, one.json]), self.who
         assert (history.status_code == 200) == is_member, self.who
 
+    def _proposals(self) -> None:
+        seen = self.eyes.proposals()
+        newest_first = sorted((proposal.number for proposal in seen), reverse=True)
+        rows = self._pages("/v1/proposals", 2, state="all")
+        assert [row["number"] for row in rows] == newest_first, self.who
+        for proposal in self.past.proposals:
+            path = f"/v1/proposals/{proposal.number}"
+            for reply in (self._get(path), self._get(f"{path}/diff"), self._get(f"{path}/diff", accept=DIFF)):
+                assert reply.status_code == (200 if proposal in seen else 404), (self.who, path)
+
+    def _proposed(self) -> None:
+        """What the repositories would be."""
+        seen = self.eyes.proposals()
+        tags = sorted(marker for marker in self.past.markers if marker.endswith("t"))
+        for proposal, name in itertools.product(self.past.proposals, self._all_names):
+            parts = ("", "/tags", *(f"/tags/{tag}" for tag in tags[-2:]))
+            replies = [self._get(path_of(name) + part, at=f"proposals/{proposal.number}") for part in parts]
+            is_hidden = proposal not in seen or (name not in self.now and document_path(name) not in paths_of(proposal))
+            assert not is_hidden or all(reply.status_code == 404 for reply in replies), (self.who, name, proposal)
+            self._get(f"/v1/repositories/{name[0]}", at=f"proposals/{proposal.number}")
+        for author, state in itertools.product((self.who or "nobody", "ada"), ("open", "merged", "closed")):
+            self._pages("/v1/proposals", 2, author=author, state=state)
+        for reviewer in ("olga", "mia", "bea"):
+            self._pages("/v1/proposals", 2, reviewer=reviewer, namespace=TEAM)
+
     def _stars(self) -> None:
         reply = self._get("/v1/user/starred", **_ALL_IN_ONE)
         if reply.status_code == 200:
@@ -215,8 +243,16 @@ class Crawl:
             self._get(path, at="never")
             self._get(f"{path}/history", page="99")
             self._get(f"{path}/tags/nothing")
+            self._get(path, at="proposals/0")
             for method, part in (("PUT", ""), ("DELETE", ""), ("PUT", "/tags/nothing"), ("POST", "/rollback")):
                 self._request(method, path + part, **{"If-Match": '"nothing"'})
+        for proposal in self.past.proposals:
+            path = f"/v1/proposals/{proposal.number}"
+            for method, part in (("PATCH", ""), ("POST", "/reviews"), ("POST", "/reviews/7/dismiss")):
+                self._request(method, path + part)
+            if self.who is None:
+                for part in ("/merge", "/close", "/reopen"):
+                    self._request("POST", path + part)
         for commit in self.past.commits if self.who is None else ():
             assert self._request("POST", f"/v1/commits/{commit.id}/revert").status_code in (401, 404)
 
@@ -243,7 +279,7 @@ class Crawl:
     def _request(
         self, method: str, path: str, names: Iterable[str] = (), query_string: str = "", **headers: str
     ) -> testing.Result:
-        body = {} if method in ("PUT", "POST") else None
+        body = {} if method in ("PUT", "POST", "PATCH") else None
         reply = self.story.client.simulate_request(
             method, path, query_string=query_string, json=body, headers=self._headers | headers
         )
@@ -260,6 +296,10 @@ class Crawl:
         named = set(REPO_NAME.findall(told)) - set(REPO_NAME.findall(asked))
         assert named <= {*self.names, *names}, f"{self.who}: {asked} names {sorted(named - self.names)}:\n{told}"
         self.shown |= shown
+
+
+def paths_of(proposal: Proposal) -> set[str]:
+    return {touched.path for touched in proposal.last}
 
 
 def searched(document: dict[str, Any]) -> str:

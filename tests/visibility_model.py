@@ -49,8 +49,30 @@ class Commit:
     paths: tuple[str, ...]
 
     @property
-    def is_a_hands(self) -> bool:
-        return "\nCatalog-Action: " not in self.message
+    def is_somebodys(self) -> bool:
+        """Whether a hand or a proposal has worded the message."""
+        return "\nCatalog-Action: " not in self.message or "\nProposal: " in self.message
+
+
+@dataclass(frozen=True)
+class Touched:
+    """A file that a revision of a proposal changes: what it is at its base, a place in the past, and at its head."""
+
+    path: str
+    base: int
+    old: Version
+    new: Version
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What is proposed last, and all that ever was."""
+
+    number: int
+    state: str
+    title: str
+    last: tuple[Touched, ...]
+    all: tuple[Touched, ...]
 
 
 @dataclass
@@ -60,6 +82,7 @@ class Past:
     root: Path
     commits: list[Commit] = field(default_factory=list)
     files: dict[str, list[Version]] = field(default_factory=dict)
+    proposals: list[Proposal] = field(default_factory=list)
 
     def read_on(self) -> None:
         """Reads what was committed since."""
@@ -75,6 +98,28 @@ class Past:
                 version = Version(seq, None if gone else self._text(blob), None if gone else blob)
                 self.files.setdefault(path, []).append(version)
             self.commits.append(Commit(seq, commit, time, message, tuple(path for _, path in changes)))
+        self.proposals = list(self._proposals())
+
+    def _proposals(self) -> Iterator[Proposal]:
+        directory = self.root / ".git" / "catalogd" / "proposals.git"
+        if not directory.exists():
+            return
+        places = {commit.id: commit.seq for commit in self.commits}
+        for name in self._git(directory, "ls-tree", "--name-only", "main:proposals").split():
+            told = json.loads(self._git(directory, "cat-file", "blob", f"main:proposals/{name}"))
+            revisions = [
+                tuple(
+                    Touched(change["path"], places[revision["base"]], *self._sides(directory, change))
+                    for change in revision["changes"]
+                )
+                for revision in told["revisions"]
+            ]
+            everything = tuple(touched for revision in revisions for touched in revision)
+            yield Proposal(told["number"], told["state"], told["title"], revisions[-1], everything)
+
+    def _sides(self, directory: Path, change: dict[str, Any]) -> Iterator[Version]:
+        for blob in (change["old"], change["new"]):
+            yield Version(-1, None if blob is None else self._git(directory, "cat-file", "blob", blob), blob)
 
     def repositories(self) -> Iterator[tuple[Name, list[Version]]]:
         for path, versions in sorted(self.files.items()):
@@ -90,12 +135,16 @@ class Past:
     def markers(self) -> set[str]:
         """All that ever were."""
         texts = [version.text or "" for _, versions in self.repositories() for version in versions]
+        texts += [touched.new.text or "" for proposal in self.proposals for touched in proposal.all]
+        texts += [proposal.title for proposal in self.proposals]
         return markers_in("".join([*texts, *(commit.message for commit in self.commits)]))
 
     def _text(self, blob: str) -> str:
-        return subprocess.run(
-            ["git", "cat-file", "blob", blob], cwd=self.root, capture_output=True, text=True, check=True
-        ).stdout
+        return self._git(self.root, "cat-file", "blob", blob)
+
+    @staticmethod
+    def _git(directory: Path, *arguments: str) -> str:
+        return subprocess.run(["git", *arguments], cwd=directory, capture_output=True, text=True, check=True).stdout
 
 
 @dataclass(frozen=True)
@@ -162,16 +211,32 @@ class Eyes:
         return [commit for commit in self.past.commits if self.paths(commit)]
 
     def markers(self) -> set[str]:
-        """Those of all versions that are to be seen, and of the messages of hands.
+        """Those of all versions that are to be seen, of the messages of hands, and of proposals.
 
         A message that names others, one made from the message of another commit say, is no reason to see those.
         """
         shown = [v.text or "" for path in self.past.files for v in self.seen(path) if v.document is not None]
-        said = [commit.message for commit in self.past.commits if commit.is_a_hands and self.sees_all_of(commit)]
+        said = [commit.message for commit in self.past.commits if commit.is_somebodys and self.sees_all_of(commit)]
+        for proposal in self.proposals():
+            said += [proposal.title, *(touched.new.text or "" for touched in proposal.last)]
         return markers_in("".join([*shown, *said]))
 
     def names(self) -> set[str]:
-        return {name[1] for name, _ in self.past.repositories() if self.seen(document_path(name))}
+        proposed = {name_in(touched.path) for proposal in self.proposals() for touched in proposal.last}
+        return {name[1] for name, _ in self.past.repositories() if self.seen(document_path(name))} | {
+            name[1] for name in proposed if name
+        }
+
+    def proposals(self) -> list[Proposal]:
+        """Those of which all is to be seen that they have touched: on main now, where they began, and as proposed."""
+        return [proposal for proposal in self.past.proposals if all(map(self._sees_touched, proposal.all))]
+
+    def _sees_touched(self, touched: Touched) -> bool:
+        if self._is_reader(touched.path):
+            return True
+        floor = self.floor(touched.path)
+        was_there = floor is not None and floor <= touched.base and touched.old.is_public
+        return was_there and (touched.new.text is None or touched.new.is_public)
 
     def changes(self, since: int) -> set[tuple[str, str]]:
         """(repo_name, action) of what is in the feed."""

@@ -53,10 +53,11 @@ class Story:
         self.stars: set[tuple[str, Name]] = set()
         self._numbers = itertools.count()
         self._tokens: dict[str, str] = {}
-        for user in ("ada", "olga", "mia", "nina", "sam"):
-            accounts.add_user(user, is_admin=user == "ada")
+        for user in ("ada", "bea", "olga", "mia", "nina", "sam"):
+            accounts.add_user(user, is_admin=user in ("ada", "bea"))
             self._tokens[user] = accounts.create_token(user)[0]
         self._tokens["olga's registry"] = accounts.create_token("olga", scopes=("registry",))[0]
+        self._tokens["approver"] = accounts.create_token("bea", scopes=("write", "admin"))[0]
         self._tokens["admin"] = accounts.create_token("ada", scopes=("write", "admin"))[0]
         self._write("POST", "/v1/namespaces", {"namespace": TEAM, "owners": ["olga"]})
 
@@ -103,6 +104,22 @@ class Story:
         reply = self.client.simulate_put(f"{path_of(name)}/star", headers=self.headers(user))
         if reply.status_code == 204:
             self.stars.add((user, name))
+
+    def propose(self, name: Name, fields: Collection[str] = (), is_public: bool | None = None) -> None:
+        """As write(), if somebody merges it; its title names it and has a marker of its own."""
+        flag = {} if is_public is None else {"is_public": is_public}
+        change = {"namespace": name[0], "repo_name": name[1], "document": self._marked(fields) | flag}
+        body = {"title": f"Change {name[1]}: {self.marker('p')}", "changes": [change]}
+        self._write("POST", "/v1/proposals", body, may_fail=True)
+
+    def merge(self) -> None:
+        """The newest proposal, if nothing but an approval keeps it."""
+        open_ones = self.client.simulate_get("/v1/proposals", headers=self.headers("admin")).json["results"]
+        for proposal in open_ones[:1]:
+            path = f"/v1/proposals/{proposal['number']}"
+            review = {"verdict": "approve", "head": proposal["head"]}
+            self._write("POST", f"{path}/reviews", review, who="approver")
+            self._write("POST", f"{path}/merge", may_fail=True)
 
     def fold(self) -> None:
         self.activity.fold()
@@ -164,8 +181,10 @@ class Story:
         if self.git("status", "--porcelain", "data"):
             self.git("commit", "-qm", message, "--", "data")
 
-    def _write(self, method: str, path: str, body: object = None, *, may_fail: bool = False) -> None:
-        reply = self.client.simulate_request(method, path, json=body, headers=self.headers("admin"))
+    def _write(
+        self, method: str, path: str, body: object = None, *, may_fail: bool = False, who: str = "admin"
+    ) -> None:
+        reply = self.client.simulate_request(method, path, json=body, headers=self.headers(who))
         assert reply.status_code < 300 or (may_fail and reply.status_code in (404, 409, 422)), reply.text
 
 
