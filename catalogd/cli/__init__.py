@@ -14,6 +14,7 @@ from catalogd.cli.terminal import Commands
 _MODULES = {
     "init": "serving", "serve": "serving", "check": "checking",
     "log": "history", "show": "history", "diff": "history", "blame": "history", "rollback": "history",
+    "propose": "proposing", "proposal": "proposals",
     "user": "accounts", "token": "accounts", "namespace": "namespaces",
     "import": "transfer", "export": "transfer", "backup": "transfer",
     "doctor": "upkeep", "maintenance": "upkeep",

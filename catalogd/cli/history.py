@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import click
 
 from catalogd.cli.common import hand, open_catalog, repository_argument, with_settings
 from catalogd.cli.terminal import echo
-from catalogd.documents import ABSENT, canonical
+from catalogd.documents import ABSENT, FieldChange, canonical
 from catalogd.names import document_path
 from catalogd.store import short
 
@@ -69,11 +70,7 @@ def diff(
         if unified:
             echo(opened.unified_diff(caller, *repository, from_, to)[0].rstrip("\n"))
             return
-        for change in opened.diff(caller, *repository, from_, to)[0]:
-            echo(change.pointer or "the document as a whole")
-            for sign, value in (("-", change.before), ("+", change.after)):
-                if value is not ABSENT:
-                    _value(sign, value)
+        tell_changes(opened.diff(caller, *repository, from_, to)[0])
 
 
 @click.command()
@@ -116,7 +113,12 @@ def _brought(row: dict) -> str:
     return f"  (proposal {row['proposal']}{approved})"
 
 
-def _value(sign: str, value: object) -> None:
-    text = value if isinstance(value, str) else canonical.one_line(value)
-    for line in text.split("\n"):
-        echo(f"  {sign} {line}")
+def tell_changes(changes: Iterable[FieldChange], indent: str = "") -> None:
+    """Each field, with its value before and after."""
+    for change in changes:
+        echo(f"{indent}{change.pointer or 'the document as a whole'}")
+        for sign, value in (("-", change.before), ("+", change.after)):
+            if value is not ABSENT:
+                text = value if isinstance(value, str) else canonical.one_line(value)
+                for line in text.split("\n"):
+                    echo(f"{indent}  {sign} {line}")
