@@ -2,6 +2,7 @@
 
 from catalogd.catalog.catalog import Catalog
 from catalogd.catalog.counting import Deltas, Name, NotCountable
+from catalogd.catalog.examination import Examined
 from catalogd.catalog.joining import Unfit, Unjoinable, Unrelated
 from catalogd.catalog.settling import OURS, THEIRS, FieldConflict
 from catalogd.catalog.shapes import (
@@ -19,7 +20,7 @@ from catalogd.catalog.shapes import (
 from catalogd.catalog.transfer import Imported
 
 __all__ = [
-    "ORDERINGS", "OURS", "THEIRS", "Caller", "Catalog", "Deltas", "FieldConflict", "Found", "IfMatch", "Imported",
-    "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "TagWritten", "TagsFound", "Unfit", "Unjoinable",
-    "Unrelated", "Written",
+    "ORDERINGS", "OURS", "THEIRS", "Caller", "Catalog", "Deltas", "Examined", "FieldConflict", "Found", "IfMatch",
+    "Imported", "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "TagWritten", "TagsFound", "Unfit",
+    "Unjoinable", "Unrelated", "Written",
 ]  # fmt: skip

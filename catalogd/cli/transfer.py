@@ -24,6 +24,8 @@ from catalogd.errors import Malformed
 from catalogd.store import rfc3339, short
 
 _MOST_LINE = 16 << 20
+# Of a backup. What there is nothing of is left out.
+_MEMBERS = ("catalog.bundle", "proposals.bundle", "state.db")
 
 
 @click.command("import")
@@ -74,7 +76,7 @@ def export(file: Path, public: bool, catalog: str | None, config: Path | None) -
 @click.argument("file", metavar="FILE.tar.gz", type=click.Path(dir_okay=False, path_type=Path))
 @with_settings
 def backup(file: Path, catalog: str | None, config: Path | None) -> None:
-    """Write the catalog with all its history (a git bundle) and the accounts to FILE, while it is served."""
+    """Write the catalog and its proposals with all their history, and the accounts, to FILE, while it is served."""
     settings = load_settings({"catalog": catalog}, config)
     if file.exists():
         raise click.UsageError(f"{file} exists already.")
@@ -82,24 +84,22 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
         open_catalog(catalog, config) as opened,
         tempfile.TemporaryDirectory(dir=file.absolute().parent) as directory,
     ):
-        bundle = Path(directory) / "catalog.bundle"
+        bundle, proposals, accounts = (Path(directory) / name for name in _MEMBERS)
+        # Proposals first: so the catalog's bundle has all commits that theirs lacks. If something is merged in between,
+        # the proposal is open in its bundle; the merge is known by its trailers, and recorded by whoever asks next.
+        opened.store.proposals.bundle(proposals, opened.store.head())
         head = opened.store.bundle(bundle)
-        members = [bundle]
         with open_state(settings) as state:
-            accounts = Path(directory) / "state.db"
-            if state.backup(accounts):
-                members.append(accounts)
+            has_accounts = state.backup(accounts)
         about = {"catalogd": catalogd.__version__, "commit": head, "made_at": rfc3339(time.time())}
         whole = Path(directory) / "backup.tar.gz"
         with tarfile.open(whole, "w:gz", compresslevel=1) as archive:
-            for member in members:
+            for member in filter(Path.exists, (bundle, proposals, accounts)):
                 archive.add(member, member.name)
             _add(archive, "about.json", json.dumps(about, indent=2).encode() + b"\n")
         whole.chmod(0o600)  # it holds password hashes
         whole.rename(file)
-    echo(
-        f"{file}: commit {short(head)}" + ("" if len(members) == 2 else "; the accounts are in a database of their own")
-    )
+    echo(f"{file}: commit {short(head)}" + ("" if has_accounts else "; the accounts are in a database of their own"))
 
 
 def _lines(file: Path) -> Iterator[bytes]:

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from itertools import chain
 from pathlib import Path
 
 import click
 
 from catalogd.cli.common import open_catalog, with_settings
 from catalogd.cli.terminal import echo
+from catalogd.proposals import examination
 
 
 @click.command()
-@click.option("--repair", is_flag=True, help="Mend what can be mended: the read model and git's index are made anew.")
+@click.option(
+    "--repair", is_flag=True, help="Mend what can be mended: read model and git's index anew, and refs of proposals."
+)
 @with_settings
 def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
-    """Examine a catalog: its objects, working tree, index, documents, read model. Exit status 1 if anything is wrong.
+    """Examine a catalog: objects, working tree, index, documents, read model, proposals. Exit status 1 if any is wrong.
 
     To open the catalog at all already mends what a crash left behind.
     """
     with open_catalog(catalog, config) as opened:
         if repair:
             opened.repair()
+            examination.repair(opened.store.proposals)
         sick = False
-        for examined in opened.examine():
+        for examined in chain(opened.examine(), examination.examine(opened.store.proposals)):
             echo(f"{'ok' if not examined.faults else 'WRONG':6} {examined.what}")
             for fault in examined.faults[:20]:
                 echo(f"         {fault}")
@@ -49,6 +54,9 @@ def maintenance(full: bool, rebuild_public: bool, catalog: str | None, config: P
             opened.store.maintenance.full()
         else:
             opened.store.maintenance.fold()
+        proposals = opened.store.proposals
+        with proposals.lock.held():
+            proposals.keep_house()
         if rebuild_public:
             opened.publish_anew()
         echo(f"packs: {before} before, {opened.store.maintenance.packs()} now")

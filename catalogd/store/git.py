@@ -192,6 +192,15 @@ class Git:
             self._reader = None
 
 
+def fsck(git: Git) -> list[str]:
+    """What `git fsck --strict` finds wrong with the objects; [] if nothing."""
+    try:
+        output = git.run("fsck", "--strict", "--no-dangling", "--no-progress")
+    except GitFailed as error:
+        return [error.detail]
+    return output.decode("utf-8", "replace").splitlines()
+
+
 @contextmanager
 def _as_file(data: bytes | None) -> Iterator[BinaryIO | None]:
     if data is None:

@@ -15,7 +15,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +23,8 @@ from pathlib import Path
 from catalogd.errors import NoSpace, StoreFailed
 from catalogd.store.children import Children
 from catalogd.store.edits import Edit
-from catalogd.store.files import fsync, fsync_directory, replace_durably
-from catalogd.store.git import Git, GitFailed
+from catalogd.store.files import fsync, fsync_directory, read_or_none, replace_durably
+from catalogd.store.git import Git, GitFailed, fsck
 from catalogd.store.group import COMMITTER_EMAIL, Group
 from catalogd.store.history import COMMITTER, Change, read_raw_diff
 from catalogd.store.index import DIFF
@@ -36,6 +36,8 @@ from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache, Snapshot
 
 _NAME, _LOCK = "proposals.git", "proposals.lock"
+_REFS = "refs/proposals"
+_CONFIGURATION = {"gc.auto": "0", "core.logAllRefUpdates": "false"}
 # Two for an event with a revision.
 _MOST_PACKS = 64
 
@@ -124,6 +126,34 @@ class ProposalRepository:
             return False
         return True
 
+    def heads(self) -> dict[int, str]:
+        """The newest head of each proposal by its number, as the refs have it."""
+        listed = self._open()[0].run("for-each-ref", "--format=%(objectname) %(refname)", _REFS).decode()
+        found = (line.split(" ") for line in listed.splitlines())
+        numbers = ((ref.removeprefix(f"{_REFS}/").removesuffix("/head"), commit) for commit, ref in found)
+        return {int(number): commit for number, commit in numbers if number.isdecimal()}
+
+    def lacks(self, commits: Collection[str]) -> set[str]:
+        """Those that are no commits of this repository or of the catalog."""
+        asked = "".join(f"{commit}^{{commit}}\n" for commit in commits).encode()
+        answers = self._open()[0].run("cat-file", "--batch-check=%(objectname)", stdin=asked).decode().splitlines()
+        return {commit for commit, answer in zip(commits, answers, strict=True) if answer != commit}
+
+    def fsck(self) -> list[str]:
+        """What `git fsck --strict` finds wrong with the objects, the catalog's too; [] if nothing."""
+        return fsck(self._open()[0])
+
+    def bundle(self, file: Path, without: str | None) -> bool:
+        """Write main, by which all revisions are reached, into a git bundle; False where there never was a proposal.
+
+        What `without`, a commit of the catalog, contains is left out: a bundle of the catalog that is made later has
+        it, and all else that proposals stand on is in this one.
+        """
+        if self.head() is None:
+            return False
+        self._open()[0].run("bundle", "create", "-q", str(file), "main", *([f"^{without}"] if without else []))
+        return True
+
     # Writing
 
     def begin(self) -> None:
@@ -133,10 +163,7 @@ class ProposalRepository:
         with _told():
             if not self.exists():
                 Git.init_bare(self.directory)
-            alternates = self.directory / "objects" / "info" / "alternates"
-            replace_durably(alternates, f"{self._catalog / 'objects'}\n".encode())
-        git, objects, branch = self._open()
-        git.configure({"gc.auto": "0", "core.logAllRefUpdates": "false"})
+            _, objects, branch = self._open()
         # So that every event has its predecessor as the first parent.
         group = Group(objects, None, follows=False)
         group.add(Edit(COMMITTER, COMMITTER_EMAIL, lambda _: None), "Begin the proposals", {"README.md": _README})
@@ -176,11 +203,14 @@ class ProposalRepository:
         self._write(group)
         with _told():
             if revision is not None:  # before main: what main knows must be there
-                ref = self.directory / "refs" / "proposals" / str(number) / "head"
-                ref.parent.mkdir(parents=True, exist_ok=True)
-                replace_durably(ref, revision.encode() + b"\n")
+                self._point(number, revision)
             branch.move(group.parent, group.newest or "")
         group.keep()
+
+    def set_head(self, number: int, commit: str) -> None:
+        """Mend the ref of a proposal. Hold the lock. Raises NoSpace, StoreFailed."""
+        with _told():
+            self._point(number, commit)
 
     @property
     def packs(self) -> Path:
@@ -216,10 +246,24 @@ class ProposalRepository:
             group.pack.write(self.packs, durable=True)
         group.keep()
 
+    def _point(self, number: int, commit: str) -> None:
+        ref = self.directory / _REFS / str(number) / "head"
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        replace_durably(ref, commit.encode() + b"\n")
+
+    def _adopt(self, git: Git) -> None:
+        """Whether it was just made, came from a backup or moved with the catalog: it borrows from the catalog here."""
+        lent, alternates = f"{self._catalog / 'objects'}\n".encode(), self.directory / "objects" / "info" / "alternates"
+        if read_or_none(alternates) != lent:
+            replace_durably(alternates, lent)
+        there = git.configuration()
+        git.configure({key: value for key, value in _CONFIGURATION.items() if there.get(key.lower()) != value})
+
     def _open(self) -> tuple[Git, ObjectCache, Branch]:
         with self._opening:
             if self._opened is None:
                 git = Git(self.directory, bare=True)
+                self._adopt(git)
                 self._opened = git, ObjectCache(git), Branch(self.directory, self._scratch)
             return self._opened
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from catalogd.errors import NotFound
-from catalogd.store.git import Git, GitFailed
+from catalogd.store.git import Git, GitFailed, fsck
 from catalogd.store.history import LOG_OPTIONS, Change, Commit, read_log, read_modes, read_raw_diff
 from catalogd.store.index import DIFF
 from catalogd.store.objects import EMPTY_TREE
@@ -148,11 +148,7 @@ class Reader:
 
     def fsck(self) -> list[str]:
         """What `git fsck --strict` finds wrong with the objects; [] if nothing."""
-        try:
-            output = self._git.run("fsck", "--strict", "--no-dangling", "--no-progress")
-        except GitFailed as error:
-            return [error.detail]
-        return output.decode("utf-8", "replace").splitlines()
+        return fsck(self._git)
 
     def status(self) -> list[str]:
         """Lines of `git status --porcelain`: what differs between main, index and working tree."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import tarfile
 from pathlib import Path
 
 import pytest
@@ -373,3 +374,99 @@ def test_terminal_escapes_in_proposals_never_reach_the_terminal(shell: Shell) ->
         done = shell("proposal", *command)
         assert not _UNSAFE.search(done.out + done.err), command
     assert "\\x9b31m\\u202eabc" in shell.well("proposal", "show", 1)
+
+
+# --- backup, doctor, maintenance
+
+
+def test_a_backup_has_the_proposals_and_restores_them(shell: Shell, tmp_path: Path) -> None:
+    shell.well("backup", tmp_path / "none.tar.gz")
+    with tarfile.open(tmp_path / "none.tar.gz") as archive:
+        assert archive.getnames() == ["catalog.bundle", "state.db", "about.json"]
+    shell.well("propose", "team/web", "--set", "description=two", "--as", "cid")
+    shell.well("proposal", "review", 1, "--approve", "--as", "ann")
+    shell.well("propose", "team/web", "--set", "labels.a=2", "--as", "cid")
+    shell.well("proposal", "merge", 1)
+    shell.well("backup", tmp_path / "all.tar.gz")
+    with tarfile.open(tmp_path / "all.tar.gz") as archive:
+        assert archive.getnames() == ["catalog.bundle", "proposals.bundle", "state.db", "about.json"]
+        archive.extractall(tmp_path / "all", filter="data")
+    restored = Shell(tmp_path / "restored")
+    git(tmp_path, "clone", "-q", "-b", "main", "all/catalog.bundle", "restored")
+    (restored.root / ".git/catalogd").mkdir(mode=0o700)
+    (restored.root / ".git/catalogd/state.db").write_bytes((tmp_path / "all/state.db").read_bytes())
+    git(
+        tmp_path, "clone", "-q", "--bare", "-b", "main", "--reference", "restored",
+        "all/proposals.bundle", "restored/.git/catalogd/proposals.git",
+    )  # fmt: skip
+    restored.well("doctor", "--repair")
+    for command in (["list", "--state", "all"], ["show", 1], ["show", 2], ["diff", 2]):
+        assert restored.well("proposal", *command) == shell.well("proposal", *command)
+    refs = [
+        git(each.root / ".git/catalogd/proposals.git", "for-each-ref", "refs/proposals") for each in (shell, restored)
+    ]
+    assert refs[0] == refs[1] != ""
+    restored.well("proposal", "review", 2, "--approve", "--as", "ann")
+    restored.well("proposal", "merge", 2)
+    assert restored.document("team/web")["labels"] == {"a": "2"}
+
+
+def test_a_catalog_that_was_moved_takes_its_proposals_along(shell: Shell, tmp_path: Path) -> None:
+    shell.well("propose", "team/web", "--set", "description=two")
+    moved = Shell(shell.root.rename(tmp_path / "moved"))
+    assert "Update team/web" in moved.well("proposal", "list")
+    moved.well("proposal", "review", 1, "--approve", "--as", "ann")
+    moved.well("proposal", "merge", 1)
+    moved.well("doctor")
+
+
+def test_doctor_names_what_is_wrong_with_proposals_and_repair_sets_their_refs(shell: Shell) -> None:
+    assert "proposals" not in shell.well("doctor")
+    shell.well("propose", "team/web", "--set", "description=two")
+    shell.well("propose", "team/web", "--set", "description=three")
+    assert re.search(r"^ok +proposals$", shell.well("doctor"), re.MULTILINE)
+    proposals = shell.root / ".git/catalogd/proposals.git"
+    (proposals / "refs/proposals/1/head").unlink()
+    git(proposals, "update-ref", "refs/proposals/2/head", git(proposals, "rev-parse", "main^1").strip())
+    sick = shell("doctor")
+    assert sick.status == 1
+    for number in (1, 2):
+        assert f"refs/proposals/{number}/head is not the newest head of the proposal" in sick.out
+    assert "doctor --repair" in sick.out
+    shell.well("doctor", "--repair")
+    assert git(proposals, "rev-parse", "refs/proposals/1/head").strip() == shell.head(1)
+    assert git(proposals, "rev-parse", "refs/proposals/2/head").strip() == shell.head(2)
+
+    git(shell.root.parent, "clone", "-q", str(proposals), "reviews")
+    reviews = shell.root.parent / "reviews"
+    (reviews / "proposals/1.json").write_text("{}")
+    (reviews / "proposals/7.json").write_text((reviews / "proposals/2.json").read_text())
+    git(reviews, "add", ".")
+    git(reviews, "commit", "-qm", "Break them")
+    git(reviews, "push", "-q", "origin", "main")
+    sick = shell("doctor")
+    assert sick.status == 1
+    assert "proposals/1.json: The file of the proposal is broken" in sick.out
+    assert "proposals/7.json says that it is proposal 2" in sick.out
+
+
+def test_doctor_finds_a_lost_object_of_a_proposal(shell: Shell) -> None:
+    shell.well("propose", "team/web", "--set", "description=two")
+    proposals = shell.root / ".git/catalogd/proposals.git"
+    for file in proposals.glob("objects/pack/pack-*"):
+        file.unlink()
+    done = shell("doctor")
+    assert done.status == 1
+    assert re.search(r"^WRONG +git's objects of proposals", done.out, re.MULTILINE)
+    assert re.search(r"^WRONG +proposals$", done.out, re.MULTILINE)
+
+
+def test_maintenance_folds_the_packs_of_proposals(shell: Shell) -> None:
+    shell.well("propose", "team/web", "--set", "description=two")
+    for _ in range(35):
+        shell.well("proposal", "close", 1)
+        shell.well("proposal", "reopen", 1)
+    shell.well("maintenance")
+    packs = list((shell.root / ".git/catalogd/proposals.git/objects/pack").glob("pack-*.pack"))
+    assert len(packs) < 64
+    assert "Update team/web" in shell.well("proposal", "show", 1)
