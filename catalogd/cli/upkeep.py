@@ -54,9 +54,6 @@ def maintenance(full: bool, rebuild_public: bool, catalog: str | None, config: P
             opened.store.maintenance.full()
         else:
             opened.store.maintenance.fold()
-        proposals = opened.store.proposals
-        with proposals.lock.held():
-            proposals.keep_house()
         if rebuild_public:
             opened.publish_anew()
         echo(f"packs: {before} before, {opened.store.maintenance.packs()} now")

@@ -34,7 +34,8 @@ class Maintenance:
         if self.packs():
             # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
             self._nicely("multi-pack-index", "write")
-        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
+        if not self._local:  # or it would go through all that was borrowed, where that has none yet
+            self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
 
     def full(self) -> None:
         """One pack with a bitmap, one commit graph; what is unreachable for two weeks is dropped."""
