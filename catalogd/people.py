@@ -18,7 +18,7 @@ from catalogd.accounts import (
     TokenInfo,
     UserInfo,
 )
-from catalogd.catalog import Caller, Catalog, IfMatch, OrganizationFound
+from catalogd.catalog import Caller, Catalog, IfMatch, OrganizationFound, Proposer
 from catalogd.documents import Role
 from catalogd.errors import AlreadyExists, Fault, Forbidden, Invalid
 from catalogd.store import IsWanted
@@ -170,9 +170,11 @@ class People:
         """As Catalog.grant."""
         return self._catalog.grant(caller, namespace, user, role, self._accounts.are_users)
 
-    def receive_pack(self, caller: Caller, body: Iterable[bytes], is_wanted: IsWanted) -> tuple[BinaryIO, bool]:
+    def receive_pack(
+        self, caller: Caller, body: Iterable[bytes], proposer: Proposer, is_wanted: IsWanted
+    ) -> tuple[BinaryIO, bool]:
         """As Catalog.receive_pack."""
-        return self._catalog.receive_pack(caller, body, self._accounts.are_users, is_wanted)
+        return self._catalog.receive_pack(caller, body, self._accounts.are_users, proposer, is_wanted)
 
     def owners(self) -> list[tuple[str, list[str]]]:
         """(namespace, its owners) by name, for who may see everything: organizations, and users with repositories."""

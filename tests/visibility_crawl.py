@@ -229,7 +229,7 @@ class Crawl:
     def _others(self) -> None:
         for path in _OTHERS:
             self._get(path)
-        for repository in ("catalog", "public"):
+        for repository in ("catalog", "proposals", "public"):
             for service in ("git-upload-pack", "git-receive-pack"):
                 self._get(f"/{repository}.git/info/refs", service=service)
 

@@ -4,6 +4,7 @@ from catalogd.catalog.catalog import Catalog
 from catalogd.catalog.counting import Deltas, Name, NotCountable
 from catalogd.catalog.examination import Examined
 from catalogd.catalog.joining import Unfit, Unjoinable, Unrelated
+from catalogd.catalog.proposed import Proposer, PushedRevision
 from catalogd.catalog.settling import OURS, THEIRS, FieldConflict
 from catalogd.catalog.shapes import (
     ORDERINGS,
@@ -21,6 +22,6 @@ from catalogd.catalog.transfer import Imported
 
 __all__ = [
     "ORDERINGS", "OURS", "THEIRS", "Caller", "Catalog", "Deltas", "Examined", "FieldConflict", "Found", "IfMatch",
-    "Imported", "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "TagWritten", "TagsFound", "Unfit",
-    "Unjoinable", "Unrelated", "Written",
+    "Imported", "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "Proposer", "PushedRevision",
+    "TagWritten", "TagsFound", "Unfit", "Unjoinable", "Unrelated", "Written",
 ]  # fmt: skip

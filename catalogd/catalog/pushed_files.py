@@ -88,17 +88,27 @@ class Review:
         """What is wrong with one change."""
         path = change.path
         if change.new is not None and change.new.is_tree and _is_directory(path):
-            yield _misplaced(path, "is an empty directory, or one in the place of a file", "Remove it.")
+            yield misplaced(path, "is an empty directory, or one in the place of a file", "Remove it.")
         elif not self._is_place(path):
-            yield _misplaced(path, _NO_PLACE, _PLACES)
+            yield misplaced(path, _NO_PLACE, _PLACES)
         elif change.new is not None and not change.new.is_plain_file:
             mode = change.new.mode.decode("ascii", "replace").zfill(6)
-            yield _misplaced(path, f"has the mode {mode}", "It must be a plain file that is not executable: 100644.")
+            yield misplaced(path, f"has the mode {mode}", "It must be a plain file that is not executable: 100644.")
         else:
             yield from self._clash(change)
-            yield from self._of_file(change, self._is_its_own(change))
+            try:
+                old, new = (
+                    self._incoming.blob(side.id) if side and side.is_file else None for side in (change.old, change.new)
+                )
+            except ObjectTooLarge as error:
+                yield misplaced(path, f"has {error.size:,} bytes", "A document has at most 8 MiB.")
+            except KeyError:
+                yield misplaced(path, "is missing in the push", "Push all of its objects.")
+            else:
+                yield from self._of_file(path, old, new, self.is_its_own(change))
 
-    def _is_its_own(self, change: Difference) -> bool:
+    def is_its_own(self, change: Difference) -> bool:
+        """Whether it did not come with another parent of a merge."""
         new = change.new.id if change.new else None
         return all(other.id_of(change.path) != new for other in self._others)
 
@@ -124,36 +134,27 @@ class Review:
             other = self._odd[directory].get(name)
             if other:
                 detail = f"is {directory}/{other} on a file system that knows no case; only one of them can be there"
-                yield _misplaced(change.path, detail, "Give it another name.")
+                yield misplaced(change.path, detail, "Give it another name.")
 
-    def _of_file(self, change: Difference, is_its_own: bool) -> Iterator[Finding]:
-        try:
-            old, new = (
-                self._incoming.blob(side.id) if side and side.is_file else None for side in (change.old, change.new)
-            )
-        except ObjectTooLarge as error:
-            yield _misplaced(change.path, f"has {error.size:,} bytes", "A document has at most 8 MiB.")
+    def _of_file(self, path: str, old: bytes | None, new: bytes | None, is_its_own: bool) -> Iterator[Finding]:
+        """What is wrong with a plain file at a place of the layout."""
+        if path in _SCHEMAS:
+            yield from self._of_schema(path, new) if is_its_own else ()
             return
-        except KeyError:
-            yield _misplaced(change.path, "is missing in the push", "Push all of its objects.")
-            return
-        if change.path in _SCHEMAS:
-            yield from self._of_schema(change.path, new) if is_its_own else ()
-            return
-        if change.path == names.POLICY_PATH:
+        if path == names.POLICY_PATH:
             yield from self._of_policy(old, new) if is_its_own else ()
             return
         errors = False
         if new is not None:
-            for finding in self._checked(change.path, new):
+            for finding in self._checked(path, new):
                 errors = errors or finding.severity == ERROR
                 yield finding
         if is_its_own and not errors:
-            yield from self._of_rights(change.path, old, new)
+            yield from self._of_rights(path, old, new)
 
     def _of_schema(self, path: str, new: bytes | None) -> Iterator[Finding]:
         if not self._pusher.is_admin:
-            yield _misplaced(path, "is a schema, which only an admin changes", "Take it out of the commit.")
+            yield misplaced(path, "is a schema, which only an admin changes", "Take it out of the commit.")
         elif new is not None:
             try:
                 Schemas({_SCHEMAS[path]: new})
@@ -162,9 +163,9 @@ class Review:
 
     def _of_policy(self, old: bytes | None, new: bytes | None) -> Iterator[Finding]:
         if not self._pusher.is_admin:
-            yield _misplaced(names.POLICY_PATH, "is changed by admins only", "Take it out of the commit.")
+            yield misplaced(names.POLICY_PATH, "is changed by admins only", "Take it out of the commit.")
         elif old is not None:
-            yield _misplaced(names.POLICY_PATH, "is reviewed itself, once there is one", _PROPOSE)
+            yield misplaced(names.POLICY_PATH, "is reviewed itself, once there is one", _PROPOSE)
         elif new is not None:
             yield from check_policy(new)
 
@@ -172,7 +173,7 @@ class Review:
         try:
             schemas = self._schemas_in(self._after)
         except BrokenSchema as error:
-            yield _misplaced(path, f"cannot be checked: {error.detail}", "Mend the schema first.")
+            yield misplaced(path, f"cannot be checked: {error.detail}", "Mend the schema first.")
             return
         yield from check_file(path, new, schemas)
 
@@ -186,21 +187,22 @@ class Review:
             else:
                 self._require_organization(names.parse_namespace_path(path) or "", old, new)
         except Protected as error:
-            yield _misplaced(path, error.detail, _PROPOSE)
-        except Invalid as error:
-            places = lines(new or b"{}")
-            for fault in error.faults:
-                yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+            yield misplaced(path, error.detail, _PROPOSE)
         except CatalogdError as error:
-            yield _misplaced(path, error.detail, "Take this change out of the push, or have it pushed by who may.")
+            yield from told(error, path, new)
 
     def _of_repository(
         self, path: str, namespace: str, repo_name: str, old: bytes | None, new: bytes | None
     ) -> Iterable[Finding]:
         right = rights.OWN if new is None else rights.WRITE
         rights.require(self._pusher.account, right, namespace, roles_in(self._roles, namespace))
-        if new is None or self._others or self._pusher.is_admin:
+        return () if new is None or self._others else self._overwritten(path, old, new)
+
+    def _overwritten(self, path: str, old: bytes | None, new: bytes) -> Iterable[Finding]:
+        """What of a repository's sound document only the catalog itself, or an admin, may write."""
+        if self._pusher.is_admin:
             return ()
+        namespace, repo_name = names.parse_document_path(path) or ("", "")
         if old is not None:
             allowed = [parse_stored(old, namespace, repo_name)]
         else:
@@ -209,16 +211,23 @@ class Review:
         return _overwritten(path, new, allowed, self._pusher.now)
 
     def _require_organization(self, namespace: str, old: bytes | None, new: bytes | None) -> None:
-        account, known = self._pusher.account, self._pusher.known
+        account = self._pusher.account
         path = names.namespace_path(namespace)
         if old is None and not any(other.id_of(path) for other in self._others):
             rights.require_admin(account)
-            if known([namespace]):
-                raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
+            self._require_free(namespace)
         else:
             rights.require(account, rights.GOVERN, namespace, roles_in(self._roles, namespace))
-        if self._others:
-            return
+        if not self._others:
+            self._require_fit(namespace, old, new)
+
+    def _require_free(self, namespace: str) -> None:
+        if self._pusher.known([namespace]):
+            raise Conflict(f"There is a user {namespace} already; an organization needs a name of its own.")
+
+    def _require_fit(self, namespace: str, old: bytes | None, new: bytes | None) -> None:
+        """That an organization can be so, among the users and repositories that there are."""
+        known = self._pusher.known
         if new is None:
             require_empty(namespace, self._after.names(f"data/{namespace}"))
             return
@@ -259,9 +268,20 @@ def _overwritten(path: str, data: bytes, allowed: list[Document], now: float) ->
             yield finding(f"/tags/{index}/pushed_at", "is in the future", "Leave it out.")
 
 
+def told(error: CatalogdError, path: str, new: bytes | None) -> Iterator[Finding]:
+    """What is refused of a file, as findings in it."""
+    if not isinstance(error, Invalid):
+        yield misplaced(path, error.detail, "Take this change out of the push, or have it pushed by who may.")
+        return
+    places = lines(new or b"{}")
+    for fault in error.faults:
+        yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+
+
 def _as_it_was(value: object) -> str:
     return "Leave it out." if value is None else f"Leave it as it was: {canonical.one_line(value)}"
 
 
-def _misplaced(path: str, detail: str, mend: str) -> Finding:
+def misplaced(path: str, detail: str, mend: str) -> Finding:
+    """Something wrong with a file as a whole."""
     return Finding(ERROR, path, 0, "", detail, mend)

@@ -7,10 +7,11 @@ from typing import BinaryIO
 
 from catalogd import rights
 from catalogd.catalog import pushed_commits
-from catalogd.catalog.base import Document, UseCases
+from catalogd.catalog.base import Document
 from catalogd.catalog.organizations import KnownUsers
+from catalogd.catalog.proposed import ProposedPushes, Proposer
 from catalogd.catalog.pushed_files import Pusher, Review
-from catalogd.catalog.refusals import Refusals, shown_path
+from catalogd.catalog.refusals import Refusals, Refused, note_of, refused, shown_path
 from catalogd.catalog.shapes import Caller
 from catalogd.check import WARNING
 from catalogd.errors import CatalogdError, ReadOnly
@@ -20,16 +21,13 @@ from catalogd.store import NOTHING, Incoming, IsWanted, Moved, NewCommit, short
 _MOST_COMMITS = 10_000
 _MOST_CHANGES = 10_000
 
+_PROPOSE = "Or propose it, for others to review: git push origin HEAD:refs/for/main"
 _ONLY_MAIN = "only main can be pushed: git push origin main"
 _GROWS = "main only grows, so nothing that was written is lost; use git revert to undo a commit."
 _MOVED = "main has moved since you fetched it; run git pull --rebase, then push again."
 
 
-class Refused(CatalogdError):
-    """A push is not taken; the detail is what its user reads, on several lines."""
-
-
-class Pushing(UseCases):
+class Pushing(ProposedPushes):
     """What git clients bring."""
 
     _last_document: Callable[[str, str], Document | None]
@@ -46,9 +44,10 @@ class Pushing(UseCases):
             raise ReadOnly(self._store.primary)
 
     def receive_pack(
-        self, caller: Caller, body: Iterable[bytes], known: KnownUsers, is_wanted: IsWanted
+        self, caller: Caller, body: Iterable[bytes], known: KnownUsers, proposer: Proposer, is_wanted: IsWanted
     ) -> tuple[BinaryIO, bool]:
-        """(what git is told of its push, as a file that the caller closes; whether main has moved by it).
+        """(what git is told of its push, as a file that the caller closes; whether main has moved by it). `proposer`
+        makes a proposal of what is pushed to be reviewed.
 
         A push that is refused is told so by git. Raises as require_push, Malformed, Unavailable, NoSpace, ClientGone,
         and what `body` raises.
@@ -59,16 +58,18 @@ class Pushing(UseCases):
 
         def judge(incoming: Incoming) -> str:
             nonlocal moved
-            said, moved = self._judged(caller, incoming, known)
+            said, moved = self._judged(caller, incoming, known, proposer)
             return said
 
         answer = self._store.receive_pack.answer(body, self._store.head(), judge, is_wanted)
         return answer, moved
 
-    def _judged(self, caller: Caller, incoming: Incoming, known: KnownUsers) -> tuple[str, bool]:
+    def _judged(self, caller: Caller, incoming: Incoming, known: KnownUsers, proposer: Proposer) -> tuple[str, bool]:
         """(what to tell the pusher, whether main has moved). Raises Refused."""
         pusher = Pusher(caller.account, known, self._last_document, self._clock())
         try:
+            if any(command.is_for_review for command in incoming.commands):
+                return self._proposed(caller, incoming, pusher, proposer), False
             new = _wanted(incoming)
             if new == incoming.head:
                 return "", False
@@ -77,13 +78,13 @@ class Pushing(UseCases):
             notes = self._reviewed(incoming, pusher, commits, line)
             self._store.take_in(incoming.head, new, incoming.bring)
         except Moved as error:
-            raise Refused(_refusal(_MOVED)) from error
+            raise refused(_MOVED) from error
         except Refused:
             raise
         except KeyError as error:
-            raise Refused(_refusal("It lacks objects that its commits need.", "Push with plain git push.")) from error
+            raise refused("It lacks objects that its commits need.", "Push with plain git push.") from error
         except CatalogdError as error:
-            raise Refused(_refusal(error.detail)) from error
+            raise refused(error.detail) from error
         return notes, True
 
     def _reviewed(self, incoming: Incoming, pusher: Pusher, commits: list[NewCommit], line: Mapping[str, str]) -> str:
@@ -107,16 +108,15 @@ class Pushing(UseCases):
                     else:
                         refusals.add_of_file(commit.id, finding)
                 if refusals.is_full or changes > _MOST_CHANGES:
-                    raise Refused(refusals.text())
+                    refusals.require_none()
         # Before anything comes into the catalog; where a hand is quicker, the store sees it.
         for path in sorted(self._store.edited_by_hand(paths) if not refusals else ()):
             refusals.add(f"{path} is edited by hand in the catalog, and not committed.", "Push again once it is.")
         strangers = 0 if refusals else incoming.strangers()
         if strangers:
             refusals.add(f"It has {strangers:,} objects that no commit of it uses.", "Push with plain git push.")
-        if refusals:
-            raise Refused(refusals.text())
-        return _note(warnings)
+        refusals.require_none()
+        return note_of(warnings)
 
     def _review(self, incoming: Incoming, pusher: Pusher, commit: NewCommit, line: Mapping[str, str]) -> Review:
         """On the way from main a commit is reviewed by what it does to main, by the roles that main has there. One of a
@@ -138,19 +138,14 @@ class Pushing(UseCases):
         )
 
 
-def _note(warnings: int) -> str:
-    if not warnings:
-        return ""
-    files = "1 file is" if warnings == 1 else f"{warnings:,} files are"
-    return f"catalogd: {files} not in canonical form, which catalogd check --fix would write."
-
-
 def _wanted(incoming: Incoming) -> str:
     """The commit that main is to become. Raises Refused."""
     refusals = Refusals()
+    if incoming.options:
+        refusals.add("push options are for what is pushed to be reviewed.", _PROPOSE)
     for command in incoming.commands:
         if not command.is_of_main:
-            refusals.add(f"{shown_path(command.ref)}: {_ONLY_MAIN}")
+            refusals.add(f"{shown_path(command.ref)}: {_ONLY_MAIN}", _PROPOSE)
         elif command.new == NOTHING:
             refusals.add("main is the catalog; it cannot be deleted.")
         elif incoming.head is None:
@@ -159,8 +154,7 @@ def _wanted(incoming: Incoming) -> str:
             refusals.add(_MOVED)
     if not refusals and len(incoming.commands) > 1:
         refusals.add("main is named more than once.")
-    if refusals:
-        raise Refused(refusals.text())
+    refusals.require_none()
     return incoming.commands[0].new
 
 
@@ -175,16 +169,10 @@ def _line_to(head: str | None, new: str, commits: list[NewCommit]) -> dict[str, 
         if not has_main.isdisjoint(commit.parents):
             has_main.add(commit.id)
     if new not in has_main or new not in by_id:
-        raise Refused(_refusal(_GROWS, f"main is at {short(head or '')}, this is {short(new)}."))
+        raise refused(_GROWS, f"main is at {short(head or '')}, this is {short(new)}.")
     line: dict[str, str] = {}
     at = new
     while at != head:
         line[at] = next(parent for parent in by_id[at].parents if parent in has_main)
         at = line[at]
     return line
-
-
-def _refusal(detail: str, *mend: str) -> str:
-    refusals = Refusals()
-    refusals.add(detail, *mend)
-    return refusals.text()

@@ -1,4 +1,4 @@
-"""Why a push is refused, as git's user reads it: each commit and file with what is wrong and what would be right."""
+"""What is wrong with a push, as git's user reads it: each commit and file with what is wrong and would be right."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from catalogd.check import Finding
 from catalogd.check_formats import safe
+from catalogd.errors import CatalogdError
 from catalogd.store import short
 
 # So many faults are shown, and looked for.
@@ -17,10 +18,15 @@ _MOST_OF_A_PATH = 200
 _HEAD = "This push is refused, and nothing of it is kept:"
 
 
-class Refusals:
-    """Collects what is wrong with a push."""
+class Refused(CatalogdError):
+    """A push is not taken; the detail is what its user reads, on several lines."""
 
-    def __init__(self) -> None:
+
+class Refusals:
+    """Collects what is wrong with a push. `head` stands above it all."""
+
+    def __init__(self, head: str = _HEAD) -> None:
+        self._head = head
         self._lines: list[str] = []
         self._count = 0
         self._commit = ""
@@ -42,23 +48,28 @@ class Refusals:
         """Something wrong with a commit."""
         self._add([*self._named(commit), _line(f"  {detail}")], mend, "    ")
 
-    def add_of_file(self, commit: str, finding: Finding) -> None:
-        """Something wrong with a file that a commit changes."""
+    def add_of_file(self, commit: str | None, finding: Finding) -> None:
+        """Something wrong with a file that a commit changes; None is all of the push."""
         place = f"{shown_path(finding.path)}:{finding.line}: " if finding.line else f"{shown_path(finding.path)}: "
         pointer = f"{finding.pointer}: " if finding.pointer else ""
         self._add([*self._named(commit), _line(f"  {place}{pointer}{finding.detail}")], ())
         if self._count <= _MOST_SHOWN and finding.mend:
             self._lines.append(_line(f"      {finding.mend}"))
 
+    def require_none(self) -> None:
+        """Raises Refused where there is one."""
+        if self:
+            raise Refused(self.text())
+
     def text(self) -> str:
         """All of it, for a terminal."""
         more = self._count - _MOST_SHOWN
         at_least = "at least " if self.is_full else ""
         end = [f"and {at_least}{more:,} more"] if more > 0 else []
-        return "\n".join([_HEAD, *self._lines, *end])
+        return "\n".join([self._head, *self._lines, *end])
 
-    def _named(self, commit: str) -> list[str]:
-        if commit == self._commit:
+    def _named(self, commit: str | None) -> list[str]:
+        if commit is None or commit == self._commit:
             return []
         self._commit = commit
         return [f"commit {short(commit)}:"]
@@ -72,6 +83,21 @@ class Refusals:
             if line not in self._said:
                 self._said.add(line)
                 self._lines.append(_line(indent + line))
+
+
+def refused(detail: str, *mend: str) -> Refused:
+    """Of a push that has one thing wrong."""
+    refusals = Refusals()
+    refusals.add(detail, *mend)
+    return Refused(refusals.text())
+
+
+def note_of(warnings: int) -> str:
+    """What to tell of so many files that say the right things in another form."""
+    if not warnings:
+        return ""
+    files = "1 file is" if warnings == 1 else f"{warnings:,} files are"
+    return f"catalogd: {files} not in canonical form, which catalogd check --fix would write."
 
 
 def shown_path(path: str) -> str:

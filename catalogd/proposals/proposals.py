@@ -11,13 +11,13 @@ from catalogd.errors import Malformed
 from catalogd.proposals.base import Main
 from catalogd.proposals.merges import Merges, NotMergeable
 from catalogd.proposals.outcome import canonical_of
-from catalogd.proposals.proposing import Proposing
+from catalogd.proposals.pushed import Pushed
 from catalogd.proposals.reviewing import Reviewing
 from catalogd.proposals.shapes import OPEN, Changed, FileDiff, Proposal, ProposalQuery, View
 from catalogd.store import blob_id
 
 
-class Proposals(Proposing, Reviewing, Merges):
+class Proposals(Pushed, Reviewing, Merges):
     """All proposals of one catalog. Threads share it; other processes may have the same catalog open."""
 
     def get(self, caller: Caller, number: int) -> View:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ from catalogd.store.children import ClientGone, IsWanted
 from catalogd.store.files import fsync, fsync_directory
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.objects import EMPTY_TREE, Entry, Tree
-from catalogd.store.refs import BRANCH
+from catalogd.store.refs import BRANCH, FOR_REVIEW
 from catalogd.store.snapshot import ObjectCache, Snapshot
 
 # In bytes. A document is as large at most as what the interface takes by default; a tree of 64 MiB has some million
@@ -49,6 +49,10 @@ class Command:
     @property
     def is_of_main(self) -> bool:
         return self.ref == BRANCH
+
+    @property
+    def is_for_review(self) -> bool:
+        return self.ref == FOR_REVIEW
 
 
 @dataclass(frozen=True)
@@ -89,7 +93,11 @@ class TooMuch(Invalid):
 
 
 class Incoming:
-    """The commands of a push, and its objects together with those of the catalog. `head` is main as git has seen it."""
+    """The commands of a push, and its objects together with those of the catalog. `head` is main as git has seen it.
+
+    `options` are those of `git push -o`, as they were sent. `proposed` is the head of the repository of proposals whose
+    objects are there too; None if they are not.
+    """
 
     def __init__(
         self,
@@ -99,9 +107,13 @@ class Incoming:
         head: str | None,
         commands: list[Command],
         is_wanted: IsWanted,
+        options: Sequence[bytes] = (),
+        proposed: str | None = None,
     ):
         self.commands = commands
+        self.options = options
         self.head = head
+        self.proposed = proposed
         self._catalog = catalog
         self._staging = staging
         self._quarantine = quarantine
@@ -142,6 +154,28 @@ class Incoming:
                 raise TooMuch(f"The messages of the push have more than {_MOST_OF_MESSAGES:,} bytes.")
         return commits
 
+    def unproposed(self, new: str) -> frozenset[str]:
+        """Those of commits() that no proposal has either."""
+        known = [commit for commit in (self.head, self.proposed) if commit]
+        return frozenset(self._open()[0].run("rev-list", new, "--not", *known, "--").decode().split())
+
+    def bases(self, new: str) -> list[str]:
+        """The newest commits that `new` and main have in common: one, unless they have met in a criss-cross."""
+        try:
+            return self._open()[0].run("merge-base", "--all", self.head or new, new).decode().split()
+        except GitFailed:
+            return []
+
+    def contains(self, head: str, ancestor: str) -> bool:
+        """Whether `ancestor` is `head` or in its history; both of the push, of the catalog or of proposals."""
+        if head == ancestor:
+            return True
+        try:
+            self._open()[0].run("merge-base", "--is-ancestor", ancestor, head)
+        except GitFailed:
+            return False
+        return True
+
     def snapshot(self, commit: str | None) -> Snapshot:
         """The files at a commit, of the push or of the catalog; None is the empty tree."""
         _, objects = self._open()
@@ -172,9 +206,12 @@ class Incoming:
         asked = "\n".join(sorted(unknown)).encode() + b"\n"
         return self._catalog.run("cat-file", "--batch-check", stdin=asked).count(b" missing\n")
 
-    def bring(self) -> None:
-        """Put its objects into the catalog, durably. Raises OSError; what was begun is removed then."""
-        there = self._catalog.git_dir / "objects" / "pack"
+    def bring(self, packs: Path | None = None) -> None:
+        """Put its objects where a repository has its packs, by default the catalog, durably.
+
+        Raises OSError; what was begun is removed then.
+        """
+        there = packs or self._catalog.git_dir / "objects" / "pack"
         linked: list[Path] = []
         try:
             # git looks for the .idx first, so it comes last.

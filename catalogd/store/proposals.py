@@ -65,7 +65,7 @@ class ProposalRepository:
         self._catalog = catalog
         self._scratch = scratch
         self.lock = CatalogLock(private / _LOCK, lock_timeout)
-        self.upload_pack = UploadPack(self.directory, scratch, children)
+        self.upload_pack = UploadPack(self.directory, scratch, children, [_REFS])
         self._opening = threading.Lock()
         self._opened: tuple[Git, ObjectCache, Branch] | None = None
 

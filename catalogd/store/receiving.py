@@ -6,6 +6,9 @@ we say. So whatever is refused was never in the catalog.
 
 <catalog>/.git/catalogd/push-hooks/pre-receive
 <catalog>/.git/catalogd/scratch/<process id>-push-*/    bare, refs/heads/main as the catalog has it
+
+What is pushed to be reviewed may stand on what was proposed before: then the repository borrows from that of proposals,
+too. For a push to main it must not, as main would have what the catalog has not.
 """
 
 from __future__ import annotations
@@ -25,13 +28,16 @@ from catalogd.store.children import Children, ClientGone, IsWanted, Talk, comman
 from catalogd.store.files import read_or_none, write_all
 from catalogd.store.git import Git
 from catalogd.store.incoming import Command, Incoming
-from catalogd.store.refs import BRANCH
+from catalogd.store.proposals import ProposalRepository
+from catalogd.store.refs import BRANCH, FOR_REVIEW
 from catalogd.store.serving import ONLY_MAIN
 
 log = logging.getLogger(__name__)
 
 # What git asks of refs, before the objects; of a thousand refs some 100 KB.
 _MOST_ASKED = 1 << 20
+# Of push options. git hands them to its hook by the environment, where there is not room for any number.
+_MOST_OF_OPTIONS = 1 << 17
 # Address space of git and each of its children: what is packed small may become endless. Where it maps other packs, it
 # does so in pieces.
 _MOST_MEMORY = 2 << 30
@@ -39,7 +45,12 @@ _MOST_MEMORY = 2 << 30
 # hours of work of a small one.
 _MOST_WORK = 60
 
+# Besides main, which alone is shown.
+_TAKEN = (("transfer.hideRefs", f"!{FOR_REVIEW}"),)
+
 _COMMAND = re.compile(rb"([0-9a-f]{40}) ([0-9a-f]{40}) ([^\0]+)")
+# The length of a packet line counts its own digits.
+_PACKET = 4
 _SERVICE = b"001f# service=git-receive-pack\n0000"
 _CONFIGURATION = (
     ("core.bigFileThreshold", "8m"),
@@ -47,7 +58,7 @@ _CONFIGURATION = (
     ("core.packedGitLimit", "256m"),
     ("gc.auto", "0"),
     ("pack.threads", "1"),
-    ("receive.advertisePushOptions", "false"),
+    ("receive.advertisePushOptions", "true"),
     ("receive.autogc", "false"),
     ("receive.denyDeletes", "true"),
     ("receive.denyNonFastForwards", "true"),
@@ -72,8 +83,9 @@ Judge = Callable[[Incoming], str]
 class ReceivePack:
     """The receive-pack of the catalog. Use from any number of threads."""
 
-    def __init__(self, catalog: Git, scratch: Path, hooks: Path, children: Children):
+    def __init__(self, catalog: Git, proposals: ProposalRepository, scratch: Path, hooks: Path, children: Children):
         self._catalog = catalog
+        self._proposals = proposals
         self._scratch = scratch
         self._hooks = hooks
         self._children = children
@@ -97,10 +109,10 @@ class ReceivePack:
             for piece in body:
                 write_all(request.fileno(), piece)
             request.seek(0)
-            commands = read_commands(request)
+            commands, options = read_commands(request)
             request.seek(0)
             if commands:  # git asks with none before it sends much, to see whether it may
-                self._receive(request, answer, head, commands, judge, is_wanted)
+                self._receive(request, answer, head, commands, options, judge, is_wanted)
         return answer
 
     def _receive(
@@ -109,14 +121,17 @@ class ReceivePack:
         answer: BinaryIO,
         head: str | None,
         commands: list[Command],
+        options: list[bytes],
         judge: Judge,
         is_wanted: IsWanted,
     ) -> None:
-        with self._staging(head) as staging:
+        is_for_review = all(command.is_for_review for command in commands)
+        proposed = self._proposals.head() if is_for_review else None
+        with self._staging(head, with_proposals=proposed is not None) as staging:
 
             def decide(line: bytes) -> bytes:
                 quarantine = Path(os.fsdecode(line)) if line else None
-                incoming = Incoming(self._catalog, staging, quarantine, head, commands, is_wanted)
+                incoming = Incoming(self._catalog, staging, quarantine, head, commands, is_wanted, options, proposed)
                 try:
                     return _verdict(judge, incoming)
                 finally:
@@ -124,21 +139,22 @@ class ReceivePack:
 
             talk = Talk(decide)
             try:
-                git = _command(self._hooks, str(staging), talk=talk)
+                git = _command(self._hooks, str(staging), talk=talk, shown=_TAKEN)
                 git = limited(git, memory=_MOST_MEMORY, work=_MOST_WORK)
                 require_good(self._children.run(git, request, answer, is_wanted, talk), answer)
             finally:
                 talk.close()
 
     @contextmanager
-    def _staging(self, head: str | None) -> Iterator[Path]:
+    def _staging(self, head: str | None, *, with_proposals: bool) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(dir=self._scratch, prefix=f"{os.getpid()}-push-"))
         try:
             for directory in ("objects/info", "objects/pack", "refs/heads"):
                 (staging / directory).mkdir(parents=True)
             (staging / "HEAD").write_text(f"ref: {BRANCH}\n")
             (staging / "config").write_text("[core]\n\trepositoryformatversion = 0\n\tbare = true\n")
-            (staging / "objects/info/alternates").write_text(f"{self._catalog.git_dir / 'objects'}\n")
+            lenders = [self._catalog.git_dir, *([self._proposals.directory] if with_proposals else [])]
+            (staging / "objects/info/alternates").write_text("".join(f"{each / 'objects'}\n" for each in lenders))
             if head is not None:
                 (staging / BRANCH).write_text(f"{head}\n")
             shallow = read_or_none(self._catalog.git_dir / "shallow")
@@ -149,11 +165,17 @@ class ReceivePack:
             shutil.rmtree(staging, ignore_errors=True)
 
 
-def read_commands(request: BinaryIO) -> list[Command]:
-    """What a push wants, from its packet lines (gitprotocol-pack, "Reference Update Request"). Raises Malformed."""
+def read_commands(request: BinaryIO) -> tuple[list[Command], list[bytes]]:
+    """What a push wants, and its options, from its packet lines (gitprotocol-pack, "Reference Update Request").
+
+    Raises Malformed.
+    """
     commands: list[Command] = []
+    capabilities: list[bytes] = []
     while (line := _packet(request)) is not None:
-        text = line.partition(b"\0")[0].removesuffix(b"\n")
+        text, _, told = line.partition(b"\0")
+        text = text.removesuffix(b"\n")
+        capabilities += told.split()
         if text == b"push-cert":
             raise Malformed("Signed pushes are not taken; push without --signed.")
         if not commands and text.startswith(b"shallow "):
@@ -165,7 +187,19 @@ def read_commands(request: BinaryIO) -> list[Command]:
         commands.append(Command(old.decode(), new.decode(), ref.decode("utf-8", "backslashreplace")))
         if request.tell() > _MOST_ASKED:
             raise Malformed("The push names too many refs; only main can be pushed.")
-    return commands
+    return commands, _read_options(request) if b"push-options" in capabilities else []
+
+
+def _read_options(request: BinaryIO) -> list[bytes]:
+    """Raises Malformed."""
+    options: list[bytes] = []
+    size = 0
+    while (line := _packet(request)) is not None:
+        options.append(line.removesuffix(b"\n"))
+        size += len(line) + _PACKET
+        if size > _MOST_OF_OPTIONS:
+            raise Malformed(f"The push options have more than {_MOST_OF_OPTIONS:,} bytes.")
+    return options
 
 
 def _packet(request: BinaryIO) -> bytes | None:
@@ -173,10 +207,10 @@ def _packet(request: BinaryIO) -> bytes | None:
     digits = request.read(4)
     if digits == b"0000":
         return None
-    if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits) or int(digits, 16) <= 4:
+    if not re.fullmatch(rb"[0-9a-fA-F]{4}", digits) or int(digits, 16) <= _PACKET:
         raise Malformed("The body is no push of git's: it does not begin with packet lines.")
-    line = request.read(int(digits, 16) - 4)
-    if len(line) != int(digits, 16) - 4:
+    line = request.read(int(digits, 16) - _PACKET)
+    if len(line) != int(digits, 16) - _PACKET:
         raise Malformed("The body is no push of git's: it ends within a packet line.")
     return line
 
@@ -196,7 +230,9 @@ def _verdict(judge: Judge, incoming: Incoming) -> bytes:
     return f"{status}\n{text}".encode("utf-8", "backslashreplace")
 
 
-def _command(hooks: Path, *options: str, talk: Talk | None = None) -> list[str]:
-    settings = (*_CONFIGURATION, *ONLY_MAIN, ("core.hooksPath", str(hooks)))
+def _command(
+    hooks: Path, *options: str, talk: Talk | None = None, shown: tuple[tuple[str, str], ...] = ()
+) -> list[str]:
+    settings = (*_CONFIGURATION, *ONLY_MAIN, *shown, ("core.hooksPath", str(hooks)))
     pipes = [f"CATALOGD_ASKS={talk.asks}", f"CATALOGD_ANSWERS={talk.answered}"] if talk else []
     return command(("receive-pack", "--stateless-rpc", *options), settings, pipes)

@@ -16,6 +16,8 @@ from catalogd.store.files import fsync_directory, read_or_none, replace_durably
 from catalogd.store.locks import GitLock, clear_stale
 
 BRANCH = "refs/heads/main"
+# Where proposals are pushed to. No such ref ever is.
+FOR_REVIEW = "refs/for/main"
 
 _ID = re.compile(rb"[0-9a-f]{40}")
 

@@ -12,6 +12,7 @@ import re
 import tempfile
 import threading
 from collections import OrderedDict
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -70,10 +71,14 @@ class _Kept:
 
 
 class UploadPack:
-    """The upload-pack of one repository of git's. Use from any number of threads."""
+    """The upload-pack of one repository of git's. Use from any number of threads.
 
-    def __init__(self, git_dir: Path, scratch: Path, children: Children):
+    It shows main and what is below `more`, nothing else.
+    """
+
+    def __init__(self, git_dir: Path, scratch: Path, children: Children, more: Sequence[str] = ()):
         self._git_dir = git_dir
+        self._shown = (*ONLY_MAIN, *(("transfer.hideRefs", f"!{prefix}") for prefix in more))
         self._scratch = scratch
         self._children = children
         self._guard = threading.Lock()
@@ -96,7 +101,8 @@ class UploadPack:
         return refs if protocol == "version=2" else _SERVICE + refs
 
     def answer(self, protocol: str | None, asked: bytes, head: str | None, is_wanted: IsWanted) -> BinaryIO:
-        """The answer to a request, as a file of its own to read from its beginning. `head` is main now.
+        """The answer to a request, as a file of its own to read from its beginning. `head` is main now, which moves
+        whenever a ref has: what a client asks names commits, and what it is told of refs is not kept.
 
         Raises as advertise().
         """
@@ -133,7 +139,9 @@ class UploadPack:
         self, options: tuple[str, ...], protocol: str | None, asked: bytes, is_wanted: IsWanted
     ) -> tuple[BinaryIO, bool]:
         """(what git says, whether it has not refused). A file that is gone once it is closed."""
-        to_run = _command(self._git_dir, options, protocol, self._shows_head)
+        hidden = () if self._shows_head else (("transfer.hideRefs", "HEAD"),)
+        settings = (*_CONFIGURATION, *self._shown, *hidden)
+        to_run = _command(self._git_dir, options, protocol, settings)
         with scratch_file(self._scratch) as answer, tempfile.TemporaryFile(dir=self._scratch) as request:
             request.write(asked)
             request.seek(0)
@@ -141,10 +149,11 @@ class UploadPack:
         return answer, is_good
 
 
-def _command(git_dir: Path, options: tuple[str, ...], protocol: str | None, shows_head: bool) -> list[str]:
+def _command(
+    git_dir: Path, options: tuple[str, ...], protocol: str | None, settings: tuple[tuple[str, str], ...]
+) -> list[str]:
     if protocol is not None and not _PROTOCOL.fullmatch(protocol):
         raise Malformed("The header Git-Protocol must be version=0, version=1 or version=2.")
-    hidden = () if shows_head else (("transfer.hideRefs", "HEAD"),)
     git = ("upload-pack", "--stateless-rpc", "--strict", *options, str(git_dir))
     environment = [f"GIT_PROTOCOL={protocol}"] if protocol else []
-    return command(git, (*_CONFIGURATION, *ONLY_MAIN, *hidden), environment)
+    return command(git, settings, environment)

@@ -105,10 +105,12 @@ class Store(Reader):
         self.maintenance = Maintenance(self._git, self._packs)
         self._children = Children(git_children)
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
-        self.receive_pack = ReceivePack(self._git, self._scratch, self.private / "push-hooks", self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
         self.proposals = ProposalRepository(
             self.private, self._git.git_dir, self._scratch, self._children, lock_timeout
+        )
+        self.receive_pack = ReceivePack(
+            self._git, self.proposals, self._scratch, self.private / "push-hooks", self._children
         )
         self._after_move = after_move
         self._server_lock: int | None = None

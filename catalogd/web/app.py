@@ -61,7 +61,7 @@ def make_app(
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
         endpoint = Endpoint(operations, handlers, authenticator, metrics, settings.public_url, catalog.primary)
         app.add_route(path, endpoint)
-    app.add_sink(refuse, r"/(?:catalog|public)\.git/")
+    app.add_sink(refuse, r"/(?:catalog|proposals|public)\.git/")
     return app
 
 
@@ -92,7 +92,7 @@ def _handlers(
         "account": OwnAccount(accounts, people, *form),
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
-        "git": GitService(catalog, people, settings.max_push),
+        "git": GitService(catalog, people, proposals, settings.public_url, settings.max_push),
         "operations": Operations(lookout.health if lookout else catalog.health, metrics),
         "sync": Sync(lookout, settings.sync_secret, settings.max_body),
     }

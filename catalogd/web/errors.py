@@ -98,7 +98,7 @@ _BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
 # The first kind of a status is the general one.
 _BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
 _INTERNAL = _BY_STATUS[500]
-_GIT = ("/catalog.git/", "/public.git/")
+_GIT = ("/catalog.git/", "/proposals.git/", "/public.git/")
 _PUSH = "/catalog.git/git-receive-pack"
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 

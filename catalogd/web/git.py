@@ -14,13 +14,14 @@ from typing import BinaryIO
 
 import falcon
 
-from catalogd.catalog import Catalog
+from catalogd.catalog import Caller, Catalog, PushedRevision
 from catalogd.errors import Forbidden, Malformed, NotFound, Unavailable
 from catalogd.people import People
+from catalogd.proposals import Proposals
 from catalogd.store import ClientGone, IsWanted
 from catalogd.web.errors import TooLarge, UnsupportedMedia
 from catalogd.web.replies import caller
-from catalogd.web.requests import Request
+from catalogd.web.requests import Request, base_url
 
 UPLOAD_PACK, RECEIVE_PACK = "git-upload-pack", "git-receive-pack"
 
@@ -30,17 +31,20 @@ _MOST_ASKED = 8 << 20
 _AT_ONCE = 1 << 18
 
 _NO_PUSH = "What is public follows the catalog and takes no pushes. Push to /catalog.git."
+_NO_PUSH_OF_PROPOSALS = "Proposals are pushed to /catalog.git: git push URL/catalog.git HEAD:refs/for/main"
 _NOT_SMART = "Only git's smart protocol is served here; no files to fetch one by one, and no Git LFS."
 
 Advertise = Callable[[], bytes]
 
 
 class GitService:
-    """Serves the catalog to git: all of it, and what is public; and takes pushes."""
+    """Serves the catalog to git: all of it, what is public, and what is proposed; and takes pushes."""
 
-    def __init__(self, catalog: Catalog, people: People, max_push: int):
+    def __init__(self, catalog: Catalog, people: People, proposals: Proposals, public_url: str, max_push: int):
         self._catalog = catalog
         self._people = people
+        self._proposals = proposals
+        self._public_url = public_url
         self._max_push = max_push
 
     def refs(self, req: Request, resp: falcon.Response) -> None:
@@ -59,7 +63,8 @@ class GitService:
         self._catalog.require_push(caller(req))
         _check_type(req, RECEIVE_PACK)
         with _told():
-            file, moved = self._people.receive_pack(caller(req), _body(req, self._max_push), _is_wanted(req))
+            proposer = _Proposer(self._proposals, base_url(req, self._public_url))
+            file, moved = self._people.receive_pack(caller(req), _body(req, self._max_push), proposer, _is_wanted(req))
         _send(resp, file, RECEIVE_PACK)
         return moved
 
@@ -69,11 +74,29 @@ class GitService:
     def public_upload_pack(self, req: Request, resp: falcon.Response) -> None:
         _upload_pack(req, resp, self._catalog.upload_public)
 
+    def proposal_refs(self, req: Request, resp: falcon.Response) -> None:
+        serve = partial(self._catalog.advertise_proposals, caller(req), _protocol(req), _is_wanted(req))
+        _refs(req, resp, {UPLOAD_PACK: serve}, _NO_PUSH_OF_PROPOSALS)
 
-def _refs(req: Request, resp: falcon.Response, services: Mapping[str, Advertise]) -> None:
+    def upload_proposals(self, req: Request, resp: falcon.Response) -> None:
+        _upload_pack(req, resp, lambda *asked: self._catalog.upload_proposals(caller(req), *asked))
+
+
+class _Proposer:
+    """Makes proposals of what is pushed, and tells where they are."""
+
+    def __init__(self, proposals: Proposals, site: str):
+        self._proposals = proposals
+        self._site = site
+
+    def push(self, caller: Caller, pushed: PushedRevision) -> str:
+        return self._proposals.push(caller, pushed, self._site)
+
+
+def _refs(req: Request, resp: falcon.Response, services: Mapping[str, Advertise], no_push: str = _NO_PUSH) -> None:
     service = req.parameters["service"]
     if service not in services:
-        raise Forbidden(_NO_PUSH if service == RECEIVE_PACK else _NOT_SMART)
+        raise Forbidden(no_push if service == RECEIVE_PACK else _NOT_SMART)
     with _told():
         resp.data = services[service]()
     resp.content_type = f"application/x-{service}-advertisement"

@@ -422,7 +422,7 @@ REFS = [
     b"refs/tags/x", b"refs/heads/main/x", b"HEAD", b"refs/heads/-x", b"refs/heads/$(id)", b"refs/heads/../../x",
     b"refs/heads/a\nb", b"refs/heads/a b", b"refs/notes/commits", b"refs/replace/" + b"5" * 40, b"refs/pull/1/head",
     b"refs/heads/Main", b"refs/heads/main.lock", b"refs/catalogd/x", b"main", b"../config", b"refs/heads/\xff",
-    b"refs/heads/" + b"n" * 4096, b"refs/for/main", b"refs/remotes/origin/main",
+    b"refs/heads/" + b"n" * 4096, b"refs/for/other", b"refs/for/main/x", b"refs/for/Main", b"refs/remotes/origin/main",
 ]  # fmt: skip
 for ref in REFS:
     case(f"the ref {ref[:20]!r}", "only main can be pushed|must be two ids",

@@ -116,6 +116,8 @@ listChanges         public         200 200 200 200 200 200 | 200 200 200 200 | 2
 getGitRefs          -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 gitUploadPack       -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 gitReceivePack      -              401 403 403 403 403 200 | 403 403 403 403 | 403 200 200 403 403 | 403 403 | 403 200
+getProposalGitRefs  -              401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
+proposalGitUploadPack -            401 403 403 403 403 200 | 403 403 403 200 | 200 200 200 403 200 | 403 403 | 403 200
 getPublicGitRefs    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 publicGitUploadPack -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 
@@ -397,6 +399,20 @@ def git_request(world: World, caller: Caller, target: Target) -> Call:
     return Call(data=b"0000", content_type="application/x-git-upload-pack-request")
 
 
+def with_proposals(make: Make) -> Make:
+    def made(world: World, caller: Caller, target: Target) -> Call:
+        proposals = world.site.catalog.store.proposals
+        with proposals.lock.held():
+            proposals.begin()
+        return make(world, caller, target)
+
+    return made
+
+
+def git_refs(world: World, caller: Caller, target: Target) -> Call:
+    return Call(query={"service": "git-upload-pack"})
+
+
 def a_push(world: World, caller: Caller, target: Target) -> Call:
     return Call(data=b"0000", content_type="application/x-git-receive-pack-request")
 
@@ -443,10 +459,12 @@ CALLS: dict[str, Make] = {
     "updateProposal": with_new("title"),
     "reviewProposal": a_review,
     "listChanges": lambda world, caller, target: Call(query={"since": target.first}),
-    "getGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
-    "getPublicGitRefs": lambda world, caller, target: Call(query={"service": "git-upload-pack"}),
+    "getGitRefs": git_refs,
+    "getPublicGitRefs": git_refs,
+    "getProposalGitRefs": with_proposals(git_refs),
     "gitUploadPack": git_request,
     "gitReceivePack": a_push,
+    "proposalGitUploadPack": with_proposals(git_request),
     "publicGitUploadPack": git_request,
     "generateApiToken": login,
     "changePassword": password,

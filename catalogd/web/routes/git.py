@@ -7,7 +7,7 @@ from catalogd.web.operation import Operation, Reply
 from catalogd.web.parameters import SERVICE
 from catalogd.web.routes.shared import GIT
 
-_CATALOG, _PUBLIC = "/catalog.git", "/public.git"
+_CATALOG, _PROPOSALS, _PUBLIC = "/catalog.git", "/proposals.git", "/public.git"
 _BINARY = {"type": "string", "contentEncoding": "binary"}
 
 OPERATIONS: tuple[Operation, ...] = (
@@ -53,12 +53,39 @@ OPERATIONS: tuple[Operation, ...] = (
         rights.PUSH,
         "git.receive_pack",
         GIT,
-        "Push to main",
+        "Push to main, or propose",
         "For `git push origin main`: commits on top of main become main as they are, if all that they change could be "
-        "changed by the other calls. A push that is refused is told so in its own output, with status 200.",
+        "changed by the other calls. For `git push origin HEAD:refs/for/main`: they become a proposal, or the next "
+        "revision of one. A push that is refused is told so in its own output, with status 200.",
         (Reply(200, "What became of the push.", {"application/x-git-receive-pack-result": _BINARY}),),
         (400, 401, 403, 413, 415, 503, 507),
         writes=True,
+    ),
+    Operation(
+        "GET",
+        f"{_PROPOSALS}/info/refs",
+        "getProposalGitRefs",
+        rights.CLONE,
+        "git.proposal_refs",
+        GIT,
+        "Begin to clone or fetch proposals",
+        "For `git fetch https://USER:TOKEN@HOST/proposals.git refs/proposals/7/head`, the head of proposal 7; a clone "
+        "has all that was ever proposed, and all that was said of it. 404 before the first one.",
+        (Reply(200, "What git may ask.", {"application/x-git-upload-pack-advertisement": _BINARY}),),
+        (400, 401, 403, 404, 503, 507),
+        parameters=(SERVICE,),
+    ),
+    Operation(
+        "POST",
+        f"{_PROPOSALS}/git-upload-pack",
+        "proposalGitUploadPack",
+        rights.CLONE,
+        "git.upload_proposals",
+        GIT,
+        "Clone or fetch proposals",
+        "As with the whole catalog.",
+        (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
+        (400, 401, 403, 404, 413, 415, 503, 507),
     ),
     Operation(
         "GET",

@@ -1,0 +1,100 @@
+"""Use case of a push for review: it opens a proposal, or is the next revision of one."""
+
+from __future__ import annotations
+
+from catalogd import rights
+from catalogd.catalog import Caller, PushedRevision
+from catalogd.proposals import asked
+from catalogd.proposals.base import Main, describe, require_open, signature
+from catalogd.proposals.proposing import Proposing
+from catalogd.proposals.shapes import OPEN, Changed, Proposal, Revision
+
+# Of a title that a commit gives: its subject may be longer.
+_MOST_OF_A_TITLE = 200
+_MOST_OF_A_TEXT = 10_000
+
+
+class Pushed(Proposing):
+    """What authors do by `git push origin HEAD:refs/for/main`."""
+
+    def push(self, caller: Caller, pushed: PushedRevision, site: str = "") -> str:
+        """What the pusher is told; `site` is the address of this server.
+
+        The option `proposal` names the one that is revised. Without it, that is the caller's open one whose head the
+        pushed commits stand on; else a new one is opened. Raises Unauthenticated, Forbidden, NotFound, Invalid,
+        Conflict, ReadOnly, and what the store raises.
+        """
+        rights.require_scope(caller.account, rights.PROPOSE)
+        self._require_primary()
+        with self._repository.lock.held():
+            self._repository.begin()
+            main = self._store.snapshot()
+            for path, _, _ in pushed.changes:
+                self._require_may_propose(caller, path, main)
+            proposal = self._meant(caller, pushed, main)
+            if proposal is None:
+                self._require_room(caller)
+                pushed.bring(self._repository.packs)
+                title, description = _title(pushed), _description(pushed)
+                number = self._register.next_number()
+                self._opened(caller, number, title, description, self._pushed(caller, pushed))
+                said = "is opened"
+            else:
+                number = proposal.number
+                said = self._followed_up(caller, proposal, pushed)
+        return f"catalogd: proposal {number} {said}: {site}/v1/proposals/{number}"
+
+    def _meant(self, caller: Caller, pushed: PushedRevision, main: Main) -> Proposal | None:
+        """The proposal that is revised, None for a new one. Raises NotFound, Forbidden, Conflict."""
+        number = pushed.options.get("proposal")
+        if number is not None:
+            proposal = self._settled(self._proposal(caller, int(number), main))
+            self._require_author(caller, proposal)
+            require_open(proposal)
+            return proposal
+        theirs = [p for p in self._register.proposals().values() if p.state == OPEN and self._is_author(caller, p)]
+        found: Proposal | None = None
+        for proposal in theirs:
+            # Of several that stand on each other it is the last.
+            is_last = found is None or pushed.contains(proposal.head, found.head)
+            if is_last and pushed.contains(pushed.head, proposal.head) and self._settled(proposal).state == OPEN:
+                found = proposal
+        return found
+
+    def _followed_up(self, caller: Caller, proposal: Proposal, pushed: PushedRevision) -> str:
+        texts = {}
+        if "title" in pushed.options:
+            texts["title"] = asked.title(pushed.options["title"])
+        if "description" in pushed.options:
+            texts["description"] = asked.text(pushed.options["description"], "/description")
+        if pushed.head != proposal.head:
+            pushed.bring(self._repository.packs)
+            revision = self._pushed(caller, pushed)
+            revisions = (*proposal.revisions, revision)
+            message = f"Revise proposal {proposal.number}"
+            self._record(signature(caller), proposal, message, revision=revision.head, revisions=revisions, **texts)
+            return "is revised"
+        if texts:
+            self._record(signature(caller), proposal, f"Reword proposal {proposal.number}", **texts)
+            return "is reworded"
+        return "has these commits already"
+
+    def _pushed(self, caller: Caller, pushed: PushedRevision) -> Revision:
+        authors = sorted(pushed.authors | {signature(caller).name})
+        changes = tuple(Changed(*change) for change in pushed.changes)
+        return Revision(pushed.base, pushed.head, tuple(authors), self._now(), True, changes)
+
+
+def _title(pushed: PushedRevision) -> str:
+    if "title" in pushed.options:
+        return asked.title(pushed.options["title"])
+    subject = pushed.message[0][:_MOST_OF_A_TITLE]
+    if subject.strip():
+        return asked.title(subject)
+    return f"Change {describe(Changed(*pushed.changes[0]))}"
+
+
+def _description(pushed: PushedRevision) -> str:
+    if "description" in pushed.options:
+        return asked.text(pushed.options["description"], "/description")
+    return asked.text(pushed.message[1][:_MOST_OF_A_TEXT], "/description")
