@@ -34,8 +34,8 @@ class Pushed(Proposing):
             proposal = self._meant(caller, pushed, main)
             if proposal is None:
                 self._require_room(caller)
-                pushed.bring(self._repository.packs)
                 title, description = _title(pushed), _description(pushed)
+                pushed.bring(self._repository.packs)
                 number = self._register.next_number()
                 self._opened(caller, number, title, description, self._pushed(caller, pushed))
                 said = "is opened"
@@ -88,8 +88,8 @@ class Pushed(Proposing):
 def _title(pushed: PushedRevision) -> str:
     if "title" in pushed.options:
         return asked.title(pushed.options["title"])
-    subject = pushed.message[0][:_MOST_OF_A_TITLE]
-    if subject.strip():
+    subject = " ".join(pushed.message[0].split())[:_MOST_OF_A_TITLE]
+    if subject:
         return asked.title(subject)
     return f"Change {describe(Changed(*pushed.changes[0]))}"
 
