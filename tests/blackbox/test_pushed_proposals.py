@@ -197,6 +197,69 @@ def test_only_main_is_shown_and_other_clients_see_no_proposal_in_the_catalog(sit
     assert git(site.served.root, "cat-file", "-t", head, check=False).startswith("fatal")
 
 
+# What becomes of it
+
+
+def test_a_push_is_mended_reviewed_and_merged_on_what_others_have_written_meanwhile(
+    site: Site, pushed: Proposed
+) -> None:
+    admin, olga = site.served.client(), site.served.client(site.tokens["olga"])
+    assert admin.post("/v1/repositories/team", {"repo_name": "walked", "description": "old"}).status == 201
+    pushed.clone.git("pull", "-q", "--rebase")
+    path = "data/team/walked.json"
+    pushed.edit("Describe walked\n\nNobody knew what it was.", path=path, description="by push", is_public=7)
+    number, _ = pushed.proposes()
+    at = f"/v1/proposals/{number}"
+    (check,) = olga.get(at).json["checks"]
+    assert (check["ok"], check["faults"][0]["pointer"]) == (False, "/is_public")
+    mended = pushed.edit("Mend it", path=path, is_public=True)
+    assert pushed.proposes()[0] == number
+    assert (
+        olga.post(f"{at}/reviews", {"verdict": "request_changes", "comment": "Say more.", "head": mended}).status == 200
+    )
+    last = pushed.edit("Say more", path=path, description="by push, at length")
+    pushed.proposes()
+    assert olga.post(f"{at}/reviews", {"verdict": "approve", "head": mended}).status == 412
+    assert olga.post(f"{at}/reviews", {"verdict": "approve", "head": last}).status == 200
+    assert admin.patch("/v1/repositories/team/walked", {"full_description": "meanwhile"}).status == 200
+    merged = site.served.client(site.tokens["rita"]).post(f"{at}/merge", {"head": last})
+    assert (merged.status, merged.json["state"]) == (200, "merged"), merged.body
+    found = admin.get("/v1/repositories/team/walked").json
+    assert (found["description"], found["full_description"]) == ("by push, at length", "meanwhile")
+    commit = merged.json["commit"]
+    parents = git(site.served.root, "log", "-1", "--format=%P", commit).split()
+    message = git(site.served.root, "log", "-1", "--format=%B", commit)
+    assert last == parents[1]
+    for line in (f"Proposal: {number}", f"Proposal-Head: {last}", "Reviewed-by: olga", "Merged-by: rita"):
+        assert f"\n{line}" in message, message
+    authors = {entry["author"] for entry in admin.get("/v1/repositories/team/walked/history").json["results"]}
+    assert authors == {"admin", "rita"}
+    assert git(site.served.root, "fsck", "--strict") == ""
+    # Its commits are main's now, so what comes on top is another proposal.
+    pushed.edit("More", path=path, description="more")
+    assert pushed.proposes()[0] > number
+
+
+def test_what_was_proposed_by_the_api_can_be_revised_by_a_push(site: Site, pushed: Proposed) -> None:
+    rita = site.served.client(site.tokens["rita"])
+    change = {"namespace": "team", "repo_name": "web", "document": {"description": "by the API"}}
+    number = rita.post("/v1/proposals", {"title": "By the API", "changes": [change]}).json["number"]
+    pushed.clone.git("fetch", "-q", pushed.clone.user.url(repository="proposals"), f"refs/proposals/{number}/head")
+    pushed.clone.git("checkout", "-q", "FETCH_HEAD")
+    head = pushed.edit("Go on", description="by a push")
+    assert pushed.proposes()[0] == number
+    found = rita.get(f"/v1/proposals/{number}").json
+    assert (found["title"], found["head"], len(found["revisions"])) == ("By the API", head, 2)
+    # Nobody else pushes what the catalog has made for her as theirs.
+    other = Proposed(site, "wanda")
+    other.clone.git("fetch", "-q", other.clone.user.url(repository="proposals"), f"refs/proposals/{number}/head")
+    other.clone.git("checkout", "-q", "FETCH_HEAD")
+    other.edit("Mine now", description="of wanda, too")
+    opened = other.proposes()[0]
+    assert opened > number
+    assert proposal(site, opened)["revisions"][0]["authors"] == ["rita", "wanda"]
+
+
 # What is refused
 
 
