@@ -26,6 +26,8 @@ _LOG_FORMAT = "--format=%x01%H%x00%P%x00%an%x00%ae%x00%cn%x00%ct%x00%B%x00"
 LOG_OPTIONS = (
     "--topo-order", "--reverse", "--root", "--raw", "-c", "--no-abbrev", "--no-renames", "-z", _LOG_FORMAT,
 )  # fmt: skip
+# The same of merges only, without what they changed.
+MERGES_OPTIONS = ("--topo-order", "--reverse", "--merges", "-z", _LOG_FORMAT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +79,7 @@ def rfc3339(seconds: float) -> str:
 
 
 def read_log(stream: BinaryIO) -> Iterator[Commit]:
-    """The commits in the output of `git log` with LOG_OPTIONS."""
+    """The commits in the output of `git log` with LOG_OPTIONS or MERGES_OPTIONS."""
     tokens = _tokens(stream)
     head: list[str] | None = None
     changes: list[Change] = []

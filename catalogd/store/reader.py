@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from catalogd.errors import NotFound
 from catalogd.store.git import Git, GitFailed, fsck
-from catalogd.store.history import LOG_OPTIONS, Change, Commit, read_log, read_modes, read_raw_diff
+from catalogd.store.history import LOG_OPTIONS, MERGES_OPTIONS, Change, Commit, read_log, read_modes, read_raw_diff
 from catalogd.store.index import DIFF
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.refs import Branch
@@ -58,22 +58,43 @@ class Reader:
     def _as_they_came(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:
         """Those of a merged line right before the merge, which has brought them to main.
 
-        Main's own line is what contains `after`; where nothing is known of it, it goes along the first parents.
+        Main's own line is what contains `after`, without what a proposal brought; where nothing is known of it, it goes
+        along the first parents.
         """
+        of_proposals = self._of_proposals(f"{after}..{until}" if after else until)
         on_main = {after} if after else set(self._git.run("rev-list", "--first-parent", until, "--").decode().split())
         waiting: dict[str, Commit] = {}
         for commit in commits:
-            if commit.id not in on_main and (after is None or on_main.isdisjoint(commit.parents)):
+            commit = _told_by(of_proposals.get(commit.id), commit)
+            is_own = commit.id not in of_proposals and after is not None and not on_main.isdisjoint(commit.parents)
+            if not (is_own or commit.id in on_main or commit.id == until):
                 waiting[commit.id] = commit
                 continue
             on_main.add(commit.id)
-            brought = _reached(waiting, commit.parents)
+            brought = _reached(lambda each: waiting[each].parents if each in waiting else None, commit.parents)
             for each in [each for each in waiting if each in brought]:
-                line = waiting.pop(each)
-                if commit.proposal is not None:  # what the commits of a proposal say of themselves is nobody's word
-                    line = replace(line, proposal=commit.proposal, proposal_head=None, reviewed_by=commit.reviewed_by)
-                yield replace(line, came_at=commit.committed_at)
+                yield replace(waiting.pop(each), came_at=commit.committed_at)
             yield commit
+
+    def _of_proposals(self, span: str) -> Mapping[str, Commit]:
+        """The commits that were pushed as proposals, each with the merge that brought it."""
+        with self._git.stream("log", *MERGES_OPTIONS, span, "--") as stream:
+            merges = [merge for merge in read_log(stream) if merge.proposal is not None]
+        if not merges:
+            return {}
+        listed = self._git.run("rev-list", "--parents", span, "--").decode().splitlines()
+        parents = {each: further for each, *further in map(str.split, listed)}
+        found: dict[str, Commit] = {}
+        known: set[str] = set()
+
+        def unknown(each: str) -> Iterable[str] | None:
+            return None if each in known else parents.get(each)
+
+        for merge in merges:
+            main, *others = merge.parents  # ours have main first
+            known.update(_reached(unknown, [main]))
+            found |= dict.fromkeys(_reached(unknown, others), merge)
+        return found
 
     def _joined(self, commits: Iterator[Commit], after: str | None, until: str) -> Iterator[Commit]:
         left: dict[str, str | None] = {}
@@ -159,13 +180,21 @@ class Reader:
         return self._branch.is_checked_out()
 
 
-def _reached(commits: Mapping[str, Commit], beginnings: Iterable[str]) -> set[str]:
-    """The ids of those commits that can be reached from others by their parents."""
+def _told_by(merge: Commit | None, commit: Commit) -> Commit:
+    """With what the merge of a proposal tells of it: what a commit tells of itself there is nobody's word."""
+    if merge is None:
+        return commit
+    return replace(commit, proposal=merge.proposal, proposal_head=None, reviewed_by=merge.reviewed_by)
+
+
+def _reached(parents: Callable[[str], Iterable[str] | None], beginnings: Iterable[str]) -> set[str]:
+    """The ids of those commits that can be reached from others by their parents; None: it is not one of them."""
     found: set[str] = set()
-    left = [each for each in beginnings if each in commits]
+    left = list(beginnings)
     while left:
         each = left.pop()
-        if each not in found:
+        further = None if each in found else parents(each)
+        if further is not None:
             found.add(each)
-            left += [parent for parent in commits[each].parents if parent in commits]
+            left += further
     return found
