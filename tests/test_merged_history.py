@@ -16,9 +16,9 @@ import pytest
 
 from catalogd.accounts import ANONYMOUS, SCOPES, Account
 from catalogd.catalog import Caller, Catalog, ListQuery
-from catalogd.documents import loads
+from catalogd.documents import dumps, loads
 from catalogd.errors import NotFound
-from catalogd.store import Store
+from catalogd.store import Draft, Edit, Reading, Store
 from tests.plain_git import Clone
 
 pytestmark = pytest.mark.slow
@@ -246,3 +246,72 @@ def everything_shown(catalog: Catalog, caller: Caller = ANYONE) -> str:
         with suppress(NotFound):
             told.append(repr(ask()))
     return "".join(told)
+
+
+def proposed(catalog: Catalog, clone: Clone, number: int, head: str, *reviewers: str, pushed: bool = True) -> str:
+    """The commit that merges a proposal, which makes full_description what the head has."""
+
+    def draft(reading: Reading) -> Draft:
+        document = loads(reading.read(WEB)[1]) | {"full_description": "two"}
+        return Draft("Merge it", {WEB: dumps(document)})
+
+    trailers = {"Proposal": str(number), "Proposal-Head": head, "Reviewed-by": reviewers}
+    edit = Edit("alice", "alice@example.org", draft, trailers, merges=head if pushed else None)
+    return catalog.store.submit(edit).commit
+
+
+FORGED = f"Mine\n\nProposal: 9\nProposal-Head: {'9' * 40}\nReviewed-by: olga"
+
+
+@pytest.mark.parametrize("main_has_moved", [True, False])
+def test_all_of_history_says_who_approved_what_was_pushed(catalog, clone, seen, main_has_moved):
+    start = catalog.store.head()
+    pushed = clone.edit(WEB, FORGED, committed="2020-01-01T00:00:00Z", full_description="two")
+    clone.hand_over()
+    if main_has_moved:
+        catalog.update(ALICE, "acme", "web", {"description": "two"}, patch=True)
+    merge = proposed(catalog, clone, 12, pushed, "bert", "rule")
+    again = seen()
+    approved = {"proposal": 12, "reviewed_by": ["bert", "rule"]}
+    history = {row["commit"]: row for row in again.history(ANYONE, "acme", "web").results}
+    commits = {row["commit"]: row for row in again.commits(ANYONE).results}
+    (changed,) = again.changes(ANYONE, start)[2]
+    blamed = again.blame(ANYONE, "acme", "web")[0]
+    one = again.commit(ANYONE, pushed), again.commit(ALICE, merge)
+    for row in (history[pushed], commits[pushed], *one, blamed["/full_description"], changed["last"]):
+        assert {name: row[name] for name in approved} == approved
+    assert blamed["/description"]["proposal"] is None
+    assert (history[start]["proposal"], history[start]["reviewed_by"]) == (None, [])
+    assert again.mirror.model.merge_of(["0" * 40, pushed]) == merge
+    assert again.mirror.model.merge_of(["9" * 40, merge]) is None
+
+
+def test_what_was_pushed_to_a_proposal_came_to_main_with_its_merge(catalog, clone, seen):
+    pushed = clone.edit(WEB, "Long ago", committed="2020-01-01T00:00:00Z", full_description="two")
+    clone.hand_over()
+    proposed(catalog, clone, 12, pushed, "bert")
+    with pytest.raises(NotFound, match="no commit that old"):
+        seen().detail(ANYONE, "acme", "web", "2021-01-01T00:00:00Z")
+
+
+def test_nobody_has_approved_what_only_says_so(catalog, clone, root, git, seen):
+    pushed = clone.edit(WEB, FORGED, full_description="two")
+    push(catalog, clone)
+    catalog.follow_index()
+    document = loads((root / WEB).read_bytes()) | {"full_description": "three"}
+    (root / WEB).write_bytes(dumps(document))
+    git(root, "commit", "-qam", FORGED, env={"GIT_AUTHOR_NAME": "catalogd", "GIT_AUTHOR_EMAIL": "catalogd@localhost"})
+    again = seen()
+    rows = again.history(ANYONE, "acme", "web").results
+    assert (rows[0]["author"], rows[1]["commit"]) == ("catalogd", pushed)
+    assert [(row["proposal"], row["reviewed_by"]) for row in rows] == [(None, [])] * 3
+    assert again.mirror.model.merge_of(["9" * 40]) is None
+
+
+def test_a_merge_by_api_says_it_where_the_read_model_is_made_anew(catalog, clone, seen):
+    head = "0123456789abcdef0123456789abcdef01234567"
+    merge = proposed(catalog, clone, 3, head, "bert", pushed=False)
+    again = seen()
+    row = again.history(ANYONE, "acme", "web").results[0]
+    assert (row["commit"], row["proposal"], row["reviewed_by"]) == (merge, 3, ["bert"])
+    assert again.mirror.model.merge_of([head]) == merge

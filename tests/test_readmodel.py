@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,16 +73,33 @@ class Catalog:
         self.reads: list[str] = []
 
     def commit(
-        self, files: dict[str, object], at: str | None = None, message: str | None = None, author: str = "Ada"
+        self,
+        files: dict[str, object],
+        at: str | None = None,
+        message: str | None = None,
+        author: str = "Ada",
+        of_proposal: tuple[int, str | None, tuple[str, ...]] = (None, None, ()),
     ) -> str:
-        """One commit of files: a JSON value, bytes as they are, or None to delete."""
+        """One commit of files: a JSON value, bytes as they are, or None to delete.
+
+        `of_proposal` is (number, the head that it merges, who approved).
+        """
         with self.model.writing() as writer:
             number = writer.seq + 1
             changes = tuple(self._change(path, value) for path, value in files.items())
             commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
             time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
             writer.record(
-                Commit(commit_id, author, "ada@example.org", author, time, message or f"edit {number}", changes),
+                Commit(
+                    commit_id,
+                    author,
+                    "ada@example.org",
+                    author,
+                    time,
+                    message or f"edit {number}",
+                    changes,
+                    *of_proposal,
+                ),
                 self.read,
             )
             for change in changes:
@@ -705,6 +723,39 @@ def test_net_changes_leave_out_what_came_back_to_what_it_was(catalog: Catalog, m
     assert [change[:5] for change in model.net_changes(3, 1)] == [(WEB, after[WEB], before[WEB], False, True)]
     assert [(change.path, change.old) for change in model.net_changes(0, 1)] == [(db, None), (WEB, None)]
     assert model.net_changes(2, 2) == []
+
+
+def test_history_has_the_proposal_of_a_commit_and_who_approved_it(catalog: Catalog, model: ReadModel) -> None:
+    created = catalog.commit({WEB: document()})
+    line = catalog.commit({WEB: document(description="a")}, of_proposal=(7, None, ("bert", "b\udcff")))
+    merge = catalog.commit({WEB: document(description="a", logo="l.png")}, of_proposal=(7, "c" * 40, ()))
+    told = {created: (None, []), line: (7, ["bert", "b?"]), merge: (7, [])}
+    history, commits = model.history(WEB, 0, ANYONE, 1, 10).rows, model.commits(ANYONE, 1, 10).rows
+    assert {entry.commit: (entry.proposal, entry.reviewed_by) for entry in history} == told
+    assert {entry.id: (entry.proposal, entry.reviewed_by) for entry in commits} == told
+    blame = model.blame(WEB)
+    assert {b.commit: (b.proposal, b.reviewed_by) for b in blame.values()} == told
+    for span, last in ((0, 1), created), ((1, 2), line), ((2, 3), merge), ((3, 2), merge), ((0, 3), merge):
+        (change,) = model.net_changes(*span)
+        assert (change.last.commit, change.last.proposal, change.last.reviewed_by) == (last, *told[last])
+
+
+def test_a_merge_is_found_by_any_of_the_heads_of_its_proposal(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(description="a")}, of_proposal=(7, None, ()))
+    merge = catalog.commit({WEB: document(description="b")}, of_proposal=(7, "c" * 40, ("bert",)))
+    catalog.commit({WEB: document(description="c")}, of_proposal=(8, "d" * 40, ()))
+    assert model.merge_of(["a" * 40, "c" * 40]) == merge
+    assert model.merge_of(["a" * 40]) is None
+    assert model.merge_of([]) is None
+
+
+def test_a_merge_is_looked_for_in_an_index(catalog: Catalog, file: Path) -> None:
+    catalog.commit({WEB: document()})
+    with closing(sqlite3.connect(file)) as connection:
+        query = "SELECT id FROM commit_ WHERE proposal_head IN (SELECT value FROM json_each('[]')) ORDER BY seq LIMIT 1"
+        plan = " ".join(row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {query}"))
+    assert "commit_by_proposal_head" in plan
 
 
 def test_blame_names_the_newest_commit_of_each_field_since_the_document_came_back(
