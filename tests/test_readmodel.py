@@ -719,10 +719,10 @@ def test_net_changes_leave_out_what_came_back_to_what_it_was(catalog: Catalog, m
     catalog.commit({WEB: document(description="x"), db: document("acme/db", description="x")})
     catalog.commit({WEB: document(is_public=False), db: document("acme/db")})
     after = dict(catalog.files)
-    assert [change[:5] for change in model.net_changes(1, 3)] == [(WEB, before[WEB], after[WEB], True, False)]
-    assert [change[:5] for change in model.net_changes(3, 1)] == [(WEB, after[WEB], before[WEB], False, True)]
-    assert [(change.path, change.old) for change in model.net_changes(0, 1)] == [(db, None), (WEB, None)]
-    assert model.net_changes(2, 2) == []
+    assert [change[:5] for change in model.net_changes(1, 3, ANYONE)] == [(WEB, before[WEB], after[WEB], True, False)]
+    assert [change[:5] for change in model.net_changes(3, 1, ANYONE)] == [(WEB, after[WEB], before[WEB], False, True)]
+    assert [(change.path, change.old) for change in model.net_changes(0, 1, ANYONE)] == [(db, None), (WEB, None)]
+    assert model.net_changes(2, 2, ANYONE) == []
 
 
 def test_history_has_the_proposal_of_a_commit_and_who_approved_it(catalog: Catalog, model: ReadModel) -> None:
@@ -733,11 +733,29 @@ def test_history_has_the_proposal_of_a_commit_and_who_approved_it(catalog: Catal
     history, commits = model.history(WEB, 0, ANYONE, 1, 10).rows, model.commits(ANYONE, 1, 10).rows
     assert {entry.commit: (entry.proposal, entry.reviewed_by) for entry in history} == told
     assert {entry.id: (entry.proposal, entry.reviewed_by) for entry in commits} == told
-    blame = model.blame(WEB)
+    blame = model.blame(WEB, 0, ANYONE)
     assert {b.commit: (b.proposal, b.reviewed_by) for b in blame.values()} == told
     for span, last in ((0, 1), created), ((1, 2), line), ((2, 3), merge), ((3, 2), merge), ((0, 3), merge):
-        (change,) = model.net_changes(*span)
+        (change,) = model.net_changes(*span, ANYONE)
         assert (change.last.commit, change.last.proposal, change.last.reviewed_by) == (last, *told[last])
+
+
+def test_who_approved_what_the_caller_does_not_see_all_of_is_not_told(catalog: Catalog, model: ReadModel) -> None:
+    secret = path_of("hidden/db")
+    catalog.commit({WEB: document(), secret: document("hidden/db", is_public=False)})
+    files = {WEB: document(logo="l.png"), secret: document("hidden/db", is_public=False, logo="l.png")}
+    catalog.commit(files, of_proposal=(7, "c" * 40, ("bert", "olga")))
+    readers = Sees(namespaces=frozenset({"hidden"}))
+    for sees, told in (
+        (ANYONE, (None, [])),
+        (MEMBER, (None, [])),
+        (readers, (7, ["bert", "olga"])),
+        (ADMIN, (7, ["bert", "olga"])),
+    ):
+        blame = model.blame(WEB, 0, sees)["/logo"]
+        (change,) = [change for change in model.net_changes(1, 2, sees) if change.path == WEB]
+        assert [(each.proposal, each.reviewed_by) for each in (blame, change.last)] == [told, told]
+        assert blame.author == "Ada"
 
 
 def test_a_merge_is_found_by_any_of_the_heads_of_its_proposal(catalog: Catalog, model: ReadModel) -> None:
@@ -764,22 +782,22 @@ def test_blame_names_the_newest_commit_of_each_field_since_the_document_came_bac
     catalog.commit({WEB: document()})
     catalog.commit({WEB: document(description="before the deletion")})
     catalog.commit({WEB: None})
-    assert model.blame(WEB) == {}
+    assert model.blame(WEB, 0, ANYONE) == {}
     restored = catalog.commit({WEB: document()})
     described = catalog.commit({WEB: document(description="a", logo="l.png")})
     drawn = catalog.commit({WEB: document(description="a", logo="m.png")})
-    blame = model.blame(WEB)
+    blame = model.blame(WEB, 0, ANYONE)
     assert {pointer: by.commit for pointer, by in blame.items()} == {
         "": restored,
         "/description": described,
         "/logo": drawn,
     }
     assert blame[""].author == "Ada"
-    assert {pointer: by.commit for pointer, by in model.blame(WEB, 5).items()} == {
+    assert {pointer: by.commit for pointer, by in model.blame(WEB, 5, ANYONE).items()} == {
         "": described,
         "/logo": drawn,
     }
-    assert model.blame("data/acme/none.json") == {}
+    assert model.blame("data/acme/none.json", 0, ANYONE) == {}
 
 
 # -- writing

@@ -242,8 +242,8 @@ def history_row(entry: HistoryEntry) -> dict:
         "author": entry.author,
         "committed_at": entry.committed_at,
         "message": entry.message if entry.complete else "",
-        "proposal": entry.proposal,
-        "reviewed_by": entry.reviewed_by,
+        "proposal": entry.proposal if entry.complete else None,
+        "reviewed_by": entry.reviewed_by if entry.complete else [],
         "action": entry.action,
         "fields": entry.fields,
     }

@@ -69,7 +69,7 @@ class Timeline(UseCases):
         """(JSON pointer → the commit that gave the field its value, the commit read). Raises NotFound."""
         row = self._row(caller, namespace, repo_name)
         path, floor = self._readable_history(caller, namespace, repo_name)
-        blames = self._model.blame(path, floor)
+        blames = self._model.blame(path, floor, self._visibility(caller))
         tags = self._model.tags(namespace, repo_name)
         document = {**row.document, "tags": tags.tags if tags else []}
         fields = {}
@@ -191,7 +191,7 @@ class Timeline(UseCases):
         newest = self._model.resolve(self._commit_read())
         visibility = self._visibility(caller)
         results = []
-        for change in self._model.net_changes(start.seq, newest.seq):
+        for change in self._model.net_changes(start.seq, newest.seq, visibility):
             found = self._change_seen(visibility, change)
             if found is not None:
                 results.append(found)
@@ -370,14 +370,16 @@ def _no_commit(named: str) -> NotFound:
 
 
 def _head(entry: CommitEntry) -> dict:
-    """Of a commit that also touches what the caller may not see, the message is not shown: it may name that."""
+    """Of a commit that also touches what the caller may not see, the message is not shown: it may name that. Nor is the
+    proposal, which he does not see either, and who approved it: the members of a namespace are not public.
+    """
     return {
         "commit": entry.id,
         "author": entry.author,
         "committed_at": entry.committed_at,
         "message": entry.message if entry.complete else "",
-        "proposal": entry.proposal,
-        "reviewed_by": entry.reviewed_by,
+        "proposal": entry.proposal if entry.complete else None,
+        "reviewed_by": entry.reviewed_by if entry.complete else [],
     }
 
 

@@ -49,12 +49,12 @@ _WHOLE = (
 # Of commits with more changes than these nobody looks whether a caller may see them all: only whether they are public.
 _MOST_LOOKED_AT = 1000
 
-# Whether the caller may see all that a commit changed, before and after, and so its message, which may name any of it.
-# `mine` is a change.
+# Whether the caller may see all that a commit changed, before and after, and so its message, which may name any of it,
+# and who approved that.
 _COMPLETE = f"""(
     :everything OR commit_.changes = commit_.whole_changes
     OR commit_.changes <= {_MOST_LOOKED_AT} AND commit_.changes = (
-        SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = mine.seq AND {_WHOLE}
+        SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = commit_.seq AND {_WHOLE}
     )
 )"""
 
@@ -216,47 +216,46 @@ class HistoryQueries:
             ).fetchall()
             return Rows(count, [(path, blob) for _, _, path, blob in rows], _mirrored(connection))
 
-    def net_changes(self, from_seq: int, to_seq: int) -> list[NetChange]:
-        """The files that differ between two commits, sorted by path; the two may stand in either order."""
+    def net_changes(self, from_seq: int, to_seq: int, visibility: Visibility) -> list[NetChange]:
+        """The files that differ between two commits, sorted by path; the two may stand in either order.
+
+        `visibility` decides only what is told of their last commits.
+        """
         if from_seq > to_seq:
             return [
                 NetChange(path, old, new, was_public, is_public, last)
-                for path, new, old, is_public, was_public, last in self.net_changes(to_seq, from_seq)
+                for path, new, old, is_public, was_public, last in self.net_changes(to_seq, from_seq, visibility)
             ]
-        with self._connections.reader() as connection:
+        with self._connections.snapshot() as connection:
             rows = connection.execute(
-                "SELECT path, first.old, last.new, first.was_public, last.is_public,"
-                " commit_.id, author, committed_at, proposal, reviewed_by FROM ("
+                "SELECT path, first.old, last.new, first.was_public, last.is_public, last.seq FROM ("
                 " SELECT file, min(id) AS first, max(id) AS last FROM change WHERE seq > ? AND seq <= ? GROUP BY file"
                 ") AS touched"
                 " JOIN change AS first ON first.id = touched.first JOIN change AS last ON last.id = touched.last"
-                " JOIN file ON file.id = touched.file JOIN commit_ ON commit_.seq = last.seq"
+                " JOIN file ON file.id = touched.file"
                 " WHERE first.old IS NOT last.new ORDER BY path",
                 (from_seq, to_seq),
             ).fetchall()
-        return [
-            NetChange(path, old, new, bool(was), bool(now), Blame(*commit, json.loads(reviewed_by)))
-            for path, old, new, was, now, *commit, reviewed_by in rows
-        ]
+            last = _blames(connection, {row[-1] for row in rows}, visibility)
+        return [NetChange(path, old, new, bool(was), bool(now), last[seq]) for path, old, new, was, now, seq in rows]
 
-    def blame(self, path: str, floor_seq: int = 0) -> dict[str, Blame]:
+    def blame(self, path: str, floor_seq: int, visibility: Visibility) -> dict[str, Blame]:
         """JSON pointer -> the newest commit that changed it, since the document was created or came back.
 
         That creation stands under "", for all pointers that are not named. Nothing before `floor_seq` is named: the
-        change there counts as the creation. Empty for a document that is not there.
+        change there counts as the creation. Empty for a document that is not there. `visibility` decides only what is
+        told of the commits.
         """
         with self._connections.snapshot() as connection:
             file = _file_id(connection, path)
             born = _born(connection, file, floor_seq)
-            # Of each group, SQLite takes the other columns from the row with the greatest seq.
             rows = connection.execute(
-                "SELECT CASE WHEN seq = :born THEN '' ELSE field.value END AS pointer,"
-                " commit_.id, author, committed_at, proposal, reviewed_by, max(seq)"
-                " FROM change JOIN commit_ USING (seq), json_each(change.fields) AS field"
-                " WHERE file = :file AND seq >= :born GROUP BY pointer",
+                "SELECT CASE WHEN seq = :born THEN '' ELSE field.value END AS pointer, max(seq)"
+                " FROM change, json_each(change.fields) AS field WHERE file = :file AND seq >= :born GROUP BY pointer",
                 {"born": born, "file": file},
             ).fetchall()
-        return {pointer: Blame(*commit, json.loads(reviewed_by)) for pointer, *commit, reviewed_by, _ in rows}
+            blames = _blames(connection, {seq for _, seq in rows}, visibility)
+        return {pointer: blames[seq] for pointer, seq in rows}
 
     def merge_of(self, heads: Iterable[str]) -> str | None:
         """The commit of main that merged a proposal by one of these heads; None if none did."""
@@ -317,6 +316,19 @@ def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibili
     if not is_complete and visibility.namespaces and made <= _MOST_LOOKED_AT:
         is_complete = _count(connection, seq, visibility, _WHOLE) == made
     return CommitEntry(*head, json.loads(reviewed_by), changes=changes, complete=is_complete)
+
+
+def _blames(connection: sqlite3.Connection, seqs: Iterable[int], visibility: Visibility) -> dict[int, Blame]:
+    """What the caller may know of each of the commits, by its place."""
+    rows = connection.execute(
+        f"SELECT seq, commit_.id, author, committed_at, proposal, reviewed_by, {_COMPLETE}"
+        " FROM json_each(:seqs) AS asked JOIN commit_ ON commit_.seq = asked.value",
+        {**_parameters(visibility), "seqs": json.dumps(sorted(seqs))},
+    )
+    return {
+        seq: Blame(*commit, proposal, json.loads(reviewed_by)) if is_complete else Blame(*commit, None, [])
+        for seq, *commit, proposal, reviewed_by, is_complete in rows
+    }
 
 
 def _count(connection: sqlite3.Connection, seq: int, visibility: Visibility, which: str) -> int:

@@ -163,7 +163,10 @@ class CommitEntry(NamedTuple):
 
 
 class Blame(NamedTuple):
-    """The commit that gave a field its value, and who approved that, if a proposal brought it."""
+    """The commit that gave a field its value, and who approved that, if a proposal brought it.
+
+    That is not told where the caller may not see all that the commit changed: members of a namespace are not public.
+    """
 
     commit: str
     author: str

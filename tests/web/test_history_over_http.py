@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from falcon.testing import TestClient
 from web_site import Site
+
+from catalogd.documents import dumps, loads
+from catalogd.store import Draft, Edit, Reading
 
 
 def commit_of(reply) -> str:
@@ -138,3 +142,39 @@ def test_a_feed_from_an_unknown_commit_is_gone_and_says_how_to_start_anew(site: 
     assert (reply.status_code, reply.json["type"]) == (410, "urn:catalogd:gone")
     assert "Catalog-Commit" in reply.json["detail"]
     assert site.client.simulate_get("/v1/changes").status_code == 400
+
+
+def test_history_says_which_proposal_brought_a_change_and_who_approved_it(site: Site) -> None:
+    start = commit_of(site.create("approved/one"))
+    site.create("approved/hidden", is_public=False)
+
+    def merge(number: int, **logos: str) -> str:
+        """A proposal that gives repositories other logos."""
+
+        def draft(reading: Reading) -> Draft:
+            files = {f"data/approved/{name}.json": logo for name, logo in logos.items()}
+            return Draft("Logos", {path: dumps(loads(reading.read(path)[1]) | {"logo": files[path]}) for path in files})
+
+        trailers = {"Proposal": str(number), "Proposal-Head": f"{number:040x}", "Reviewed-by": ["bert", "rule"]}
+        return site.catalog.store.submit(Edit("sten", "sten@example.org", draft, trailers)).commit
+
+    def told(client: TestClient) -> set[tuple]:
+        """What each call says of the last change of approved/one."""
+        one = "/v1/repositories/approved/one"
+        history = client.simulate_get(f"{one}/history").json["results"][0]
+        commit = client.simulate_get(f"/v1/commits/{history['commit']}").json
+        listed = [c for c in client.simulate_get("/v1/commits").json["results"] if c["commit"] == commit["commit"]]
+        (changed,) = [
+            change["last"]
+            for change in client.simulate_get("/v1/changes", params={"since": start}).json["results"]
+            if change["repo_name"] == "one"
+        ]
+        blamed = client.simulate_get(f"{one}/blame").json["/logo"]
+        rows = (history, commit, *listed, changed, blamed)
+        return {(row["commit"], row["author"], row["proposal"], tuple(row["reviewed_by"])) for row in rows}
+
+    for_all = merge(4, one="a.png")
+    assert told(site.anonymous) == told(site.client) == {(for_all, "sten", 4, ("bert", "rule"))}
+    mixed = merge(5, one="b.png", hidden="b.png")
+    assert told(site.client) == {(mixed, "sten", 5, ("bert", "rule"))}
+    assert told(site.anonymous) == {(mixed, "sten", None, ())}

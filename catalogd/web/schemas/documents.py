@@ -164,8 +164,11 @@ def _commit_members() -> dict[str, Schema]:
         "commit": COMMIT,
         "author": {"type": "string"},
         "committed_at": {"type": "string", "format": "date-time"},
-        "proposal": {"type": ["integer", "null"], "description": "The number of the proposal that brought it."},
-        "reviewed_by": {"type": "array", "items": {"type": "string"}, "description": "Who approved that."},
+        "proposal": {
+            "type": ["integer", "null"],
+            "description": "The number of the proposal that brought it; null, too, if the caller does not see it all.",
+        },
+        "reviewed_by": {"type": "array", "items": {"type": "string"}, "description": "Who approved that proposal."},
     }
 
 
