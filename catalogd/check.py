@@ -14,6 +14,7 @@ from catalogd.documents.policy import dumps_policy, faults_in_policy
 from catalogd.errors import BrokenSchema, Fault, Malformed, NotJson
 from catalogd.names import (
     NAMESPACE_KIND,
+    POLICY_KIND,
     POLICY_PATH,
     REPOSITORY_KIND,
     parse_document_path,
@@ -90,18 +91,19 @@ def check(
 def entry_finding(path: str, mode: str, size: int = 0) -> Finding | None:
     """What is wrong with an entry of a tree before its content is looked at; None if nothing is.
 
-    `mode` is git's, in octal, `size` is in bytes. What is not in the directories of a catalog is passed over, but for
-    what would be in their place on a file system that knows no case.
+    `mode` is git's, in octal, `size` is in bytes. What is not in the directories of a catalog nor its policy is passed
+    over, but for what would be in their place on a file system that knows no case.
     """
     first = path.split("/", 1)[0]
     directory = first.casefold()
-    if path == POLICY_PATH and mode != _PLAIN_FILE:
-        return _odd(path, mode)
-    if directory not in (*_LAYOUT, "schemas"):
+    if directory not in (*_LAYOUT, "schemas", POLICY_PATH):
         return None
     if first != directory:
-        return Finding(ERROR, path, 1, "", f"is in {directory}/ on a file system that knows no case", "Rename it.")
-    if path == first:
+        where = POLICY_PATH if directory == POLICY_PATH else f"in {directory}/"
+        return Finding(ERROR, path, 1, "", f"is {where} on a file system that knows no case", "Rename it.")
+    if first == POLICY_PATH and path != first:
+        return Finding(ERROR, path, 1, "", f"is below {POLICY_PATH}, which must be a file", "Move it.")
+    if path == first and path != POLICY_PATH:
         return Finding(ERROR, path, 1, "", "must be a directory", "Remove it.")
     if mode != _PLAIN_FILE:
         return _odd(path, mode)
@@ -158,8 +160,8 @@ def check_policy(data: bytes) -> Iterator[Finding]:
         return
     faults, places = faults_in_policy(policy), lines(data)
     for fault in faults:
-        mend = "Correct the value." if "must" in fault.detail else "Remove it, or correct its name."
-        yield Finding(ERROR, POLICY_PATH, line_of(places, fault.pointer), fault.pointer, fault.detail, mend)
+        line, mend = line_of(places, fault.pointer), _mend(POLICY_KIND, fault)
+        yield Finding(ERROR, POLICY_PATH, line, fault.pointer, fault.detail, mend)
     if not faults and isinstance(policy, dict) and (canonical := dumps_policy(policy)) != data:
         line = _first_difference(data, canonical)
         yield Finding(WARNING, POLICY_PATH, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
@@ -173,8 +175,13 @@ def fixed(path: str, data: bytes) -> bytes | None:
         return None
     if not isinstance(document, dict):
         return None
-    canonical = dumps_policy(document) if path == POLICY_PATH else dumps(document)
+    canonical = canonical_bytes(path, document)
     return canonical if canonical != data else None
+
+
+def canonical_bytes(path: str, document: dict) -> bytes:
+    """The canonical form of what stands at `path`: the policy, or a document."""
+    return dumps_policy(document) if path == POLICY_PATH else dumps(document)
 
 
 class _Spellings:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from catalogd.check import ERROR, Finding, check
-from catalogd.documents import ABSENT, Conflict, Merged, dumps, loads, merge
+from catalogd.check import ERROR, Finding, canonical_bytes, check
+from catalogd.documents import ABSENT, Conflict, Merged, loads, merge
 from catalogd.errors import Malformed
 from catalogd.store import merge_texts
 
@@ -44,8 +44,8 @@ def merge_files(
         return MergedFile(None, False) if merged_text is None else MergedFile(merged_text[0], not merged_text[1])
     merged = merge(*documents)
     if merged.conflicts:
-        return MergedFile(_with_markers(merged, marker_size), False, merged.conflicts)
-    content = _content(merged.document)
+        return MergedFile(_with_markers(path, merged, marker_size), False, merged.conflicts)
+    content = _content(path, merged.document)
     findings = [finding for finding in check([(path, content)], site) if finding.severity == ERROR]
     return MergedFile(content, not findings, [], findings)
 
@@ -60,19 +60,19 @@ def _document(data: bytes) -> dict | None:
     return document
 
 
-def _content(document: dict | None) -> bytes:
-    return b"" if document is None else dumps(document)
+def _content(path: str, document: dict | None) -> bytes:
+    return b"" if document is None else canonical_bytes(path, document)
 
 
-def _with_markers(merged: Merged, marker_size: int) -> bytes | None:
+def _with_markers(path: str, merged: Merged, marker_size: int) -> bytes | None:
     """The canonical form of the merge, with conflict markers around the fields in conflict and nothing else."""
     ours, theirs = (
         merged.with_fields({conflict.pointer: getattr(conflict, side) for conflict in merged.conflicts})
         for side in ("ours", "theirs")
     )
     neither = merged.with_fields({conflict.pointer: _neither(conflict) for conflict in merged.conflicts})
-    base = _NEITHER_FILE if neither is None else dumps(neither)
-    marked = merge_texts(base, _content(ours), _content(theirs), marker_size)
+    base = _NEITHER_FILE if neither is None else canonical_bytes(path, neither)
+    marked = merge_texts(base, _content(path, ours), _content(path, theirs), marker_size)
     return None if marked is None else marked[0]
 
 

@@ -34,6 +34,8 @@ REPOSITORY_KIND = "repository"
 NAMESPACE_KIND = "namespace"
 KINDS = (REPOSITORY_KIND, NAMESPACE_KIND)
 
+# No kind of document, but with a schema of the project all the same, which no catalog tightens.
+POLICY_KIND = "policy"
 POLICY_PATH = "policy.json"
 
 

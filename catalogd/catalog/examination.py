@@ -75,6 +75,9 @@ class Examination(UseCases):
         files = []
         for directory in ("data", "namespaces"):
             files += [(path, found[1]) for path in snapshot.walk(directory) if (found := snapshot.read(path))]
+        if snapshot.id_of(names.POLICY_PATH) is not None:
+            policy = snapshot.read(names.POLICY_PATH)
+            files.append((names.POLICY_PATH, policy[1] if policy else b""))
         site = {kind: found[1] for kind in names.KINDS if (found := snapshot.read(names.schema_path(kind)))}
         findings = [finding for finding in check(files, site) if finding.severity == ERROR]
         return [f"{f.path}:{f.line}: {f.pointer} {f.detail}" for f in findings]

@@ -32,12 +32,12 @@ def policy_in(reading: Reading | Snapshot) -> Policy:
 _parsed = lru_cache(maxsize=4)(parse_policy)
 
 
-def require_direct(reading: Reading | Snapshot, files: Mapping[str, bytes | None]) -> None:
-    """Before an edit that is no proposal's: of these files, None where one goes.
+def require_direct(before: Reading | Snapshot, files: Mapping[str, bytes | None], policy: Policy | None = None) -> None:
+    """Before an edit of `before` that is no proposal's: of these files, None where one goes.
 
-    Raises Protected, and Conflict as policy_in().
+    Without `policy` it is held to the one in `before`. Raises Protected, and Conflict as policy_in().
     """
-    policy = policy_in(reading)
+    policy = policy_in(before) if policy is None else policy
     for path, data in files.items():
         if path == names.POLICY_PATH:
             raise Protected("policy.json is reviewed itself: propose this change instead.")
@@ -45,7 +45,7 @@ def require_direct(reading: Reading | Snapshot, files: Mapping[str, bytes | None
         namespace = repository[0] if repository else names.parse_namespace_path(path)
         if namespace is not None and policy.of(namespace).protected:
             direct = policy.of(namespace).direct if repository else ()
-            _require_direct(namespace, direct, *_sides(reading.read(path), data))
+            _require_direct(namespace, direct, *_sides(before.read(path), data))
 
 
 def _require_direct(namespace: str, direct: tuple[str, ...], before: dict | None, after: dict | None) -> None:
@@ -60,18 +60,18 @@ def _require_direct(namespace: str, direct: tuple[str, ...], before: dict | None
 
 
 def _sides(found: tuple[str, bytes] | None, data: bytes | None) -> tuple[dict | None, dict | None]:
-    """What is no object counts as no document: to mend it makes one."""
     before, after = (None if side is None else _object_in(side) for side in (found and found[1], data))
     return before, after
 
 
-def _object_in(data: bytes) -> dict | None:
+def _object_in(data: bytes) -> dict:
+    """What is no object counts as an empty one: whoever mends it or takes it away changes what is there."""
     try:
         document = loads(data)
     except Malformed:
-        return None
+        return {}
     if not isinstance(document, dict):
-        return None
+        return {}
     # With its defaults where it can be, so that to leave one out is no difference.
     return canonical.complete(document) if "repo_name" in document and _can_be_completed(document) else document
 

@@ -10,7 +10,7 @@ from catalogd import names, rights
 from catalogd.accounts import Account
 from catalogd.catalog.base import parse_stored, roles_in
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
-from catalogd.catalog.protection import require_direct
+from catalogd.catalog.protection import policy_in, require_direct
 from catalogd.catalog.pushed_commits import CLOCK_SKEW
 from catalogd.check import ERROR, Finding, check_file, check_policy
 from catalogd.documents import Schemas, canonical, line_of, lines, organizations, same, strict
@@ -180,7 +180,8 @@ class Review:
     def _of_rights(self, path: str, old: bytes | None, new: bytes | None) -> Iterator[Finding]:
         """What the API would refuse, for a file that is sound in itself."""
         try:
-            require_direct(self._roles, {path: new})
+            if not self._others:
+                require_direct(self._before, {path: new}, policy_in(self._roles))
             repository = names.parse_document_path(path)
             if repository is not None:
                 yield from self._of_repository(path, *repository, old, new)

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from catalogd import documents, names
-from catalogd.check import ERROR, Finding, check
-from catalogd.documents import ABSENT, canonical, merge_on_all, strict
-from catalogd.documents.policy import dumps_policy
+from catalogd.check import ERROR, Finding, canonical_bytes, check
+from catalogd.documents import ABSENT, merge_on_all, strict
 from catalogd.errors import Malformed
 from catalogd.store import blob_id, merge_texts, short
 
@@ -49,9 +48,7 @@ class BothSides:
 
     def settled(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
         """The merge; fields in conflict as is decided. Those that are not are added to `conflicts`."""
-        is_policy = self.path == names.POLICY_PATH
-        is_document = names.parse_document_path(self.path) or names.parse_namespace_path(self.path)
-        if not is_document and not is_policy:
+        if self.path != names.POLICY_PATH and not self._is_document():
             return self._settled_as_text(decide, conflicts)
         try:
             ours, theirs, *bases = (_parsed(data) for data in (self.ours, self.theirs, *self.bases))
@@ -66,9 +63,10 @@ class BothSides:
             if side is None:
                 conflicts.append(FieldConflict(c.pointer, c.base, c.ours, c.theirs, self.path, is_public))
         document = merged.with_fields(values) if values else merged.document
-        if document is None:
-            return None
-        return dumps_policy(document) if is_policy else canonical.dumps(document)
+        return None if document is None else canonical_bytes(self.path, document)
+
+    def _is_document(self) -> bool:
+        return bool(names.parse_document_path(self.path) or names.parse_namespace_path(self.path))
 
     def _settled_as_text(self, decide: Decide, conflicts: list[FieldConflict]) -> bytes | None:
         if self.ours is not None and self.theirs is not None:

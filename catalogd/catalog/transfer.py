@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from catalogd import names, rights
 from catalogd.catalog.base import Document, UseCases, parse_stored
 from catalogd.catalog.bodies import same_but_for_time
+from catalogd.catalog.protection import require_direct
 from catalogd.catalog.shapes import Caller
 from catalogd.documents import canonical, strict
 from catalogd.errors import CatalogdError, Conflict, Fault, Invalid
@@ -119,7 +120,8 @@ class Transfer(UseCases):
             return
         after = after if "updated_at" in fields else {**after, "updated_at": now}
         # Checked as it came: filling in defaults would hide what is wrong with it.
-        files[path] = self._validated(reading, namespace, repo_name, after, complete=True)
+        files[path] = data = self._validated(reading, namespace, repo_name, after, complete=True)
+        require_direct(reading, {path: data})  # here, too: every line that is refused is named
         (result.updated if found else result.created).append(f"{namespace}/{repo_name}")
         for key in labels:
             result.labels[key] = result.labels.get(key, 0) + 1

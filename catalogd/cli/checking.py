@@ -16,7 +16,7 @@ from catalogd.errors import NotACatalog
 from catalogd.names import KINDS, POLICY_PATH, schema_path
 from catalogd.store import Checkout, Received, all_files, schemas_beside
 
-_DOCUMENTS = ("data/", "namespaces/", POLICY_PATH)
+_DOCUMENTS = ("data/", "namespaces/")
 
 
 @click.command()
@@ -54,7 +54,7 @@ def _check_received(received: Received, formatted: Callable[[Sequence[Finding], 
     for ref, base, commit in received.branches(click.get_text_stream("stdin", errors="surrogateescape").read()):
         files = received.changed(base, commit)
         odd = {file.path: entry_finding(file.path, file.mode, file.size) for file in files}
-        documents = [file for file in files if odd[file.path] is None and file.path.startswith(_DOCUMENTS)]
+        documents = [file for file in files if odd[file.path] is None and _is_checked(file.path)]
         changed = {file.path for file in files}
         others = [path for path in received.paths(commit) if path not in changed]
         schemas = received.schemas(commit, MOST_BYTES)
@@ -66,6 +66,10 @@ def _check_received(received: Received, formatted: Callable[[Sequence[Finding], 
         refused = refused or any(finding.severity == ERROR for finding in findings)
     if refused:
         raise SystemExit(1)
+
+
+def _is_checked(path: str) -> bool:
+    return path == POLICY_PATH or path.startswith(_DOCUMENTS)
 
 
 def echo_raw(text: str) -> None:

@@ -31,7 +31,7 @@ _FORMATS.checks("date-time")(is_date_time)
 
 
 def builtin_schema(kind: str) -> bytes:
-    """The schema of the project for "repository" or "namespace", as it stands in its file."""
+    """The schema of the project for "repository", "namespace" or "policy", as it stands in its file."""
     name = schema_path(kind)
     packaged = resources.files("catalogd").joinpath(name)
     if packaged.is_file():
@@ -46,14 +46,21 @@ def openapi_schema(kind: str) -> dict:
     return {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
 
 
+def builtin_faults(kind: str, document: object) -> list[Fault]:
+    """What is wrong with `document` by the built-in schema alone: at most 20 faults, none if it fits."""
+    if not isinstance(document, dict):
+        return [Fault("", f"must be a JSON object, not {shown(document)}")]
+    return _builtin_rules(kind).faults(document)
+
+
 def describe(kind: str, pointer: str) -> str | None:
     """What belongs at `pointer` of a document, in the words of the built-in schema; None if nothing does."""
     schema: object = _builtin_rules(kind).schema
     for token in pointer.split("/")[1:]:
         if not isinstance(schema, dict):
             return None
-        schema = schema.get("properties", {}).get(unescape(token)) or (
-            schema.get("items") if token.isdecimal() else schema.get("additionalProperties")
+        schema = schema.get("properties", {}).get(unescape(token)) or schema.get(
+            "items", schema.get("additionalProperties")
         )
     return schema.get("description") if isinstance(schema, dict) else None
 

@@ -15,6 +15,7 @@ ATTRIBUTES_CONTENT = b"""\
 data/**/*.json -text merge=catalogd
 namespaces/*.json -text merge=catalogd
 schemas/*.json -text
+/policy.json -text merge=catalogd
 """
 
 
