@@ -1,6 +1,6 @@
 """A catalog and its server as a user has them: commands as processes, HTTP over a socket, git by hand.
 
-Nothing of catalogd is imported here; the executable is `python -m catalogd`.
+Nothing of catalogd is imported here; what runs is `python -m catalogd`, see forked_program.py.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -20,8 +19,8 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
 
-PROGRAM = [sys.executable, "-m", "catalogd"]
-PROJECT = Path(__file__).parents[2]
+import forked_program
+from forked_program import PROJECT
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 BLOB_ETAG = re.compile(r'"[0-9a-f]{40}(\.\d+)?"')
@@ -60,16 +59,10 @@ class Ran:
 
 def run(home: Path, *arguments: object, stdin: bytes = b"", cwd: Path | None = None, **env: str) -> Ran:
     """Run `catalogd` with arguments. A traceback is never right, whatever the test is about."""
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)],
-        input=stdin,
-        capture_output=True,
-        cwd=cwd or home,
-        env=environment(home, **env),
-    )
-    err = done.stderr.decode("utf-8", "replace")
+    status, *written = forked_program.run([*map(str, arguments)], cwd or home, environment(home, **env), stdin)
+    out, err = (data.decode("utf-8", "replace") for data in written)
     assert _TRACEBACK not in err, err
-    return Ran(done.returncode, done.stdout.decode("utf-8", "replace"), err)
+    return Ran(status, out, err)
 
 
 @dataclass(frozen=True)
@@ -146,21 +139,15 @@ class Served:
     arguments: tuple[str, ...] = ()
     token: str = ""
     address: tuple[str, int] = ("127.0.0.1", 0)
-    process: subprocess.Popen | None = None
+    process: subprocess.Popen | forked_program.Forked | None = None
     greeting: str = ""
     clients: list[Client] = field(default_factory=list)
 
     def start(self) -> Served:
         out = self.log.with_suffix(".out")
-        with out.open("wb") as stdout, self.log.open("ab") as stderr:
-            self.process = subprocess.Popen(
-                [*PROGRAM, "serve", "--catalog", str(self.root), "--listen", "127.0.0.1:0", *self.arguments],
-                stdin=subprocess.DEVNULL,
-                stdout=stdout,
-                stderr=stderr,
-                cwd=self.home,
-                env=environment(self.home),
-            )
+        command = ["serve", "--catalog", str(self.root), "--listen", "127.0.0.1:0", *self.arguments]
+        with out.open("wb") as stdout, self.log.open("ab") as stderr, open(os.devnull, "rb") as nothing:
+            self.process = forked_program.start(command, self.home, environment(self.home), nothing, stdout, stderr)
         found = wait_for(lambda: self._greeted(out), _START_SECONDS, "the server says where it listens")
         self.address = (found[1], int(found[2]))
         Client(self.address).get("/healthz")  # is answered once all of the greeting is out

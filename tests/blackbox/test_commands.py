@@ -14,8 +14,8 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from forked_program import PROGRAM
 from served_catalog import (
-    PROGRAM,
     Client,
     Ran,
     Served,
@@ -101,6 +101,8 @@ def test_every_command_has_help_and_refuses_what_it_does_not_know(tmp_path: Path
         assert is_wrong_usage(run(tmp_path, command, "--no-such-option"))
     assert is_wrong_usage(run(tmp_path, "no-such-command"))
     assert run(tmp_path, "--version").out.startswith("catalogd")
+    anew = subprocess.run([*PROGRAM, "--help"], capture_output=True, text=True, cwd=tmp_path, env=environment(tmp_path))
+    assert (anew.returncode, anew.stdout, anew.stderr) == (0, shown.out, "")
 
 
 @pytest.mark.slow

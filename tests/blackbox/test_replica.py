@@ -17,7 +17,8 @@ from http.client import HTTPException
 from pathlib import Path
 
 import pytest
-from served_catalog import PROGRAM, Client, Served, assert_problem, environment, git, run, wait_for
+from forked_program import PROGRAM
+from served_catalog import Client, Served, assert_problem, environment, git, run, wait_for
 
 pytestmark = pytest.mark.slow
 

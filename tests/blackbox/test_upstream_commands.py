@@ -8,7 +8,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from served_catalog import PROGRAM, environment, git, run
+from forked_program import PROGRAM
+from served_catalog import environment, git, run
 
 pytestmark = pytest.mark.slow
 
