@@ -112,7 +112,8 @@ def replica(own_site: Site, settings: Settings) -> Site:
 
 @pytest.mark.parametrize("operation", [each for each in WRITES if not each.for_replicas], ids=lambda each: each.id)
 def test_a_replica_refuses_whatever_changes_documents_and_says_where_it_goes(replica: Site, operation) -> None:
-    path = operation.path.format(namespace="team", repo_name="one", tag="v1", commit="0" * 40)
+    names = {"namespace": "team", "repo_name": "one", "tag": "v1", "commit": "0" * 40, "number": "1", "review": "1"}
+    path = operation.path.format_map(names)
     if operation.path.endswith(".git/git-receive-pack"):
         reply = replica.client.simulate_request(operation.method, path)
         assert reply.status_code == 403
@@ -132,6 +133,17 @@ def test_a_replica_keeps_accounts(replica: Site) -> None:
     assert made.status_code == 201
     assert admin.simulate_delete(f"/v1/user/tokens/{made.json['id']}").status_code == 204
     assert admin.simulate_delete("/v1/users/zoe").status_code == 204
+
+
+@pytest.mark.parametrize(
+    "path", ["/v1/proposals", "/v1/proposals/1", "/v1/proposals/1/diff", "/v1/repositories/team/one?at=proposals/1",
+             "/v1/repositories/team/one/tags?at=proposals/1", "/v1/repositories/team/one/tags/v1?at=proposals/1"],
+)  # fmt: skip
+def test_a_replica_has_no_proposals_to_read(replica: Site, path: str) -> None:
+    for client in (replica.client, replica.anonymous):
+        reply = client.simulate_get(path)
+        problem(reply, 403, "replica")
+        assert reply.headers["link"].startswith("<https://catalog.example.org/v1/")
 
 
 def test_reads_of_a_replica_are_as_ever(replica: Site) -> None:
