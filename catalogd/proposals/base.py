@@ -32,7 +32,7 @@ class ProposalUseCases(UseCases):
         self._people = people
         self._public_url = public_url
         self._repository = self._store.proposals
-        self._register = Register(self._repository)
+        self._register = Register(self._repository, self._model.newest_merged)
         self._outcomes = Outcomes(self._store, people.are_users)
 
     # Who sees and may do what

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
 from catalogd.errors import Conflict
@@ -18,8 +18,10 @@ log = logging.getLogger(__name__)
 class Register:
     """The proposals of one catalog, by number. Threads share it; other processes may write beside us."""
 
-    def __init__(self, repository: ProposalRepository):
+    def __init__(self, repository: ProposalRepository, newest_merged: Callable[[], int]):
+        """`newest_merged` is the highest number that the history of main has."""
         self._repository = repository
+        self._newest_merged = newest_merged
         self._guard = threading.Lock()
         self._at: str | None = None
         self._read: dict[str, tuple[str, Proposal]] = {}
@@ -33,10 +35,10 @@ class Register:
             return self._proposals
 
     def next_number(self) -> int:
-        """The number of the next one. Hold the lock of the repository."""
+        """The number of the next one: what main names is taken, though its file be lost. Hold the repository's lock."""
         with self._guard:
             self._follow()
-            return self._newest + 1
+            return 1 + max(self._newest, self._newest_merged())
 
     def record(self, proposal: Proposal, author: Signature, message: str, revision: str | None = None) -> None:
         """What has become of a proposal, durably. `revision` is the head of a new revision.

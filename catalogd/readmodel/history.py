@@ -266,6 +266,12 @@ class HistoryQueries:
             ).fetchone()
         return None if row is None else row[0]
 
+    def newest_merged(self) -> int:
+        """The highest number of a proposal that main has merged; 0 if none was."""
+        with self._connections.reader() as connection:
+            row = connection.execute("SELECT max(proposal) FROM commit_ WHERE proposal_head IS NOT NULL").fetchone()
+        return row[0] or 0
+
     def stats(self) -> Stats:
         """How many documents, commits and faults there are, and the mirrored commit."""
         with self._connections.reader() as connection:

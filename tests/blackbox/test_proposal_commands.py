@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import tarfile
 from pathlib import Path
 
@@ -259,6 +260,12 @@ def test_the_operator_may_do_all_but_approve_their_own_and_a_user_has_the_rights
     assert "not active" in shell.refused("proposal", "list", "--as", "ann")
 
 
+def test_a_replica_sends_to_its_primary(shell: Shell) -> None:
+    (shell.root / ".git/catalogd/primary").write_text("https://catalog.example.org\n")
+    for command in (("propose", "team/web", "--delete"), ("proposal", "list"), ("proposal", "merge", 1)):
+        assert "https://catalog.example.org" in shell.refused(*command)
+
+
 def test_a_proposal_of_what_is_private_is_seen_by_its_readers_only(shell: Shell) -> None:
     shell.well("propose", "team/hidden", "--set", "is_public=false", "--as", "cid")
     assert "team/hidden" in shell.well("proposal", "list", "--as", "bob")
@@ -459,6 +466,17 @@ def test_doctor_finds_a_lost_object_of_a_proposal(shell: Shell) -> None:
     assert done.status == 1
     assert re.search(r"^WRONG +git's objects of proposals", done.out, re.MULTILINE)
     assert re.search(r"^WRONG +proposals$", done.out, re.MULTILINE)
+
+
+def test_a_number_that_history_names_is_not_given_again_when_the_proposals_are_lost(shell: Shell) -> None:
+    shell.well("propose", "team/web", "--set", "description=two")
+    shell.well("propose", "team/web", "--set", "labels.a=2", "--as", "cid")
+    shell.well("proposal", "review", 2, "--approve", "--as", "ann")
+    shell.well("proposal", "merge", 2)
+    shutil.rmtree(shell.root / ".git/catalogd/proposals.git")
+    assert shell.well("proposal", "list", "--state", "all") == ""
+    assert shell.well("propose", "team/web", "--set", "description=two").startswith("proposal 3: ")
+    shell.well("doctor")
 
 
 def test_the_packs_of_many_events_are_folded(shell: Shell) -> None:
