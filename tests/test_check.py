@@ -130,6 +130,29 @@ def test_a_broken_schema_is_an_error_of_its_own_and_the_rest_is_checked():
     assert [finding.path for finding in findings] == ["schemas/repository.schema.json", "data/acme/api.json"]
 
 
+def test_a_policy_is_checked_by_line_and_pointer_with_what_would_be_right():
+    policy = b'{\n  "approvals": 99,\n  "namespaces": {\n    "acme": {"direct": ["/tags", "/tag"]}\n  }\n}\n'
+    findings = found(("policy.json", policy))
+    assert [(f.severity, f.line, f.pointer) for f in findings] == [
+        ("error", 2, "/approvals"),
+        ("error", 4, "/namespaces/acme/direct/1"),
+    ]
+    assert "must be at most 20, not 99" in findings[0].detail
+    assert "How many owners" in findings[0].mend
+
+
+def test_a_policy_in_another_form_is_a_warning_which_fixing_mends():
+    policy = b'{"protected": true, "approvals": 2}\n'
+    assert [(f.severity, f.line) for f in found(("policy.json", policy))] == [("warning", 1)]
+    better = fixed("policy.json", policy)
+    assert better == b'{\n  "approvals": 2,\n  "protected": true\n}\n'
+    assert found(("policy.json", better)) == []
+
+
+def test_a_policy_that_is_no_json_is_an_error_at_its_line():
+    assert [(f.severity, f.line) for f in found(("policy.json", b'{\n  "approvals": 1,\n}\n'))] == [("error", 3)]
+
+
 def test_fixing_gives_the_canonical_form_and_nothing_for_what_has_it_or_cannot():
     assert fixed("data/acme/web.json", json.dumps(WEB).encode()) == dumps(WEB)
     assert fixed("data/acme/web.json", dumps(WEB)) is None
@@ -206,6 +229,9 @@ def test_the_report_for_gitlab_has_a_note_for_each_finding_at_its_line():
         ("namespaces", "100644", "must be a directory"),
         ("Data/acme/web.json", "100644", "is in data/"),
         ("SCHEMAS", "100644", "is in schemas/"),
+        ("policy.json", "120000", "a symbolic link"),
+        ("policy.json/x", "100644", "must be a file"),
+        ("Policy.JSON", "100644", "is policy.json on a file system that knows no case"),
     ],
 )
 def test_only_plain_files_have_a_place_in_the_directories_of_a_catalog(path, mode, words):
@@ -216,9 +242,13 @@ def test_only_plain_files_have_a_place_in_the_directories_of_a_catalog(path, mod
 
 def test_a_file_that_is_too_large_is_not_read():
     assert entry_finding("data/acme/web.json", "100644", MOST_BYTES) is None
-    assert "8,388,609 bytes" in entry_finding("data/acme/web.json", "100644", MOST_BYTES + 1).detail
+    for path in ("data/acme/web.json", "policy.json"):
+        assert "8,388,609 bytes" in entry_finding(path, "100644", MOST_BYTES + 1).detail
 
 
-@pytest.mark.parametrize("path", ["README.md", ".github/workflows/x.yml", "database", "docs/data/x"])
+ELSEWHERE = ("README.md", "policy.json.txt", "docs/policy.json", ".github/workflows/x.yml", "database", "docs/data/x")
+
+
+@pytest.mark.parametrize("path", ELSEWHERE)
 def test_what_else_is_in_a_repository_may_be_anything(path):
     assert entry_finding(path, "120000", MOST_BYTES + 1) is None

@@ -10,7 +10,8 @@ import pytest
 from catalogd.accounts import SCOPES, Account
 from catalogd.catalog import Caller, Catalog, Unfit, Unjoinable, Unrelated
 from catalogd.documents import ABSENT, dumps, loads
-from catalogd.errors import Conflict, EditedByHand, NotFound
+from catalogd.documents.policy import dumps_policy
+from catalogd.errors import Conflict, EditedByHand, NotFound, Protected
 from catalogd.store import Store
 from tests.plain_git import Clone
 
@@ -216,6 +217,47 @@ def test_a_schema_that_comes_in_must_fit_what_is_new_here(catalog, clone):
     update(catalog, description="short")
     catalog.join(ALICE, theirs)
     assert catalog.store.contains(catalog.store.head(), theirs)
+
+
+@pytest.mark.parametrize("both_moved", [True, False])
+@pytest.mark.parametrize(
+    ("path", "text", "pointer"),
+    [("policy.json", '{"approvals": -1}', "/approvals"), ("policy.json/x", "{}", ""), ("POLICY.json", "{}", "")],
+)
+def test_a_policy_that_is_none_stays_out(catalog, clone, both_moved, path, text, pointer):
+    clone.write(path, text, "Protect")
+    theirs = clone.hand_over()
+    if both_moved:
+        update(catalog, logo="b.png")
+    before = catalog.store.head()
+    with pytest.raises(Unfit) as raised:
+        catalog.join(ALICE, theirs)
+    assert [(finding.path, finding.pointer) for finding in raised.value.findings] == [(path, pointer)]
+    assert catalog.store.head() == before
+
+
+def test_a_policy_is_merged_by_its_members_and_comes_in_though_it_is_protected_here(catalog, clone, root):
+    def set_policy(**members: object) -> str:
+        return clone.write("policy.json", dumps_policy(members).decode(), "Set the policy")
+
+    set_policy(approvals=1, protected=True)
+    catalog.join(ALICE, clone.hand_over())
+    with pytest.raises(Protected):
+        update(catalog, description="direct")
+    clone.edit(WEB, "Edit upstream", description="theirs")
+    catalog.join(ALICE, clone.hand_over())
+    assert web(catalog)["description"] == "theirs"
+
+    base = catalog.store.head()
+    set_policy(approvals=2, protected=True)
+    first = clone.hand_over()
+    clone.git("reset", "-q", "--hard", base)
+    set_policy(approvals=1, protected=True, on_green=["/logo"])
+    second = clone.hand_over()
+    catalog.join(ALICE, first)
+    catalog.join(ALICE, second)
+    merged = loads(catalog.store.snapshot().read("policy.json")[1])
+    assert merged == {"approvals": 2, "protected": True, "on_green": ["/logo"]}
 
 
 def test_files_beside_the_documents_come_along(catalog, clone, root):

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from catalogd.documents import ABSENT, dumps, flatten, loads
+from catalogd.documents.policy import dumps_policy
 from catalogd.merging import merge_files
 
 PATH = "data/acme/web.json"
@@ -114,6 +115,16 @@ def test_an_empty_file_is_a_side_without_the_document():
     found = merged(b"", changed(description="new"))
     assert [conflict.pointer for conflict in found.conflicts] == [""]
     assert (resolved(found.content, 0), resolved(found.content, 1)) == (b"", dumps(changed(description="new")))
+
+
+def test_a_policy_is_merged_by_its_members_into_its_own_form():
+    base, ours, theirs = ({"approvals": 1}, {"approvals": 2}, {"approvals": 1, "protected": True})
+    merged = merge_files("policy.json", *map(dumps_policy, (base, ours, theirs)))
+    assert merged.is_clean
+    assert merged.content == dumps_policy({"approvals": 2, "protected": True})
+    merged = merge_files("policy.json", *map(dumps_policy, (base, ours, {"approvals": 3})))
+    assert [conflict.pointer for conflict in merged.conflicts] == ["/approvals"]
+    assert b"<<<<<<<" in merged.content
 
 
 def test_what_fits_on_either_side_and_not_together_is_told_and_kept():

@@ -117,6 +117,16 @@ def test_modes_and_places_that_no_catalog_has_are_refused(work: Path, mode: str,
     assert "Traceback" not in said
 
 
+def test_a_policy_is_checked_like_a_document_and_what_is_called_almost_so_is_not(server: Path, work: Path) -> None:
+    commit(work, "policy.json", '{\n  "approvals": 99\n}\n')
+    taken, said = push(work)
+    assert not taken
+    assert "remote: policy.json:2: error: /approvals: must be at most 20" in said
+    commit(work, "policy.json", '{\n  "approvals": 2\n}\n')
+    commit(work, "policy.json.md", "Why two")
+    assert push(work)[0]
+
+
 def test_a_file_too_large_for_a_document_is_refused_by_its_size(work: Path) -> None:
     stage(work, "100644", b"data/acme/new.json", b" " * (MOST_BYTES + 1))
     taken, said = push(work)

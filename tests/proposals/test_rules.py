@@ -526,13 +526,12 @@ def test_members_never_come_in_on_green_checks(site):
 
 def test_what_is_protected_is_written_by_proposals_only(site):
     policy(site, namespaces={"acme": {"protected": True, "direct": ["/tags"]}})
-    caller, image, line = site.as_("ada"), "0" * 64, b'{"namespace":"acme","repo_name":"web","logo":"b.png"}'
+    caller, image = site.as_("ada"), "0" * 64
     for act in (
         lambda: site.update("ada", description="new"),
         lambda: site.catalog.create(caller, "acme", {"repo_name": "fresh"}),
         lambda: site.catalog.delete(caller, "acme", "web"),
         lambda: site.people.grant(caller, "acme", "sten", Role.READER),
-        lambda: site.catalog.import_lines(site.as_("root"), [line], title="lines"),
     ):
         with pytest.raises(Protected):
             act()
