@@ -8,9 +8,14 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import authentication, durable_put, git_serving
+from tests.benchmarks import authentication, durable_put, git_serving, proposals
 
-QUESTIONS = {"durable-put": durable_put, "authentication": authentication, "git-serving": git_serving}
+QUESTIONS = {
+    "durable-put": durable_put,
+    "authentication": authentication,
+    "git-serving": git_serving,
+    "proposals": proposals,
+}
 
 
 def main(asked: list[str]) -> None:
