@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ class ProposalUseCases(UseCases):
         """Raises NotFound for what is not there or not to be seen, ReadOnly."""
         self._require_primary()
         found = self._register.proposals().get(number)
-        if found is None or not self._sees(self._visibility(caller), found, main):
+        if found is None or not self._seen_of(self._visibility(caller), [found], main):
             raise NotFound(f"There is no proposal {number}.")
         return found
 
@@ -49,33 +49,31 @@ class ProposalUseCases(UseCases):
         if self._store.primary:
             raise ReadOnly(self._store.primary)
 
-    def _sees(self, visibility: rights.Visibility, proposal: Proposal, main: Main) -> bool:
-        """Whether a caller may read all that any revision touches: on main now, at its base, and at its head."""
-        return visibility.everything or all(
-            self._may_see(visibility, change, revision.base, main)
-            for revision in proposal.revisions
-            for change in revision.changes
-        )
+    def _seen_of(self, visibility: rights.Visibility, proposals: Iterable[Proposal], main: Main) -> list[Proposal]:
+        """Those of which a caller may read all that any revision touches: on main now, at its base, and at its head."""
+        if visibility.everything:
+            return list(proposals)
+        asked = list(proposals)
+        revisions = [revision for proposal in asked for revision in proposal.revisions]
+        since = self._model.visible_since({change.path for revision in revisions for change in revision.changes})
+        places = self._model.places({revision.base for revision in revisions})
 
-    def _may_see(self, visibility: rights.Visibility, change: Changed, base: str, main: Main) -> bool:
-        repository = change.repository
-        if repository is None:
-            return change.namespace is not None and change.namespace in visibility.namespaces
-        if repository[0] in visibility.namespaces:
-            return True
-        # What is not there may be hidden.
-        blobs = change.old, change.new, main.id_of(change.path)
-        return (
-            change.old is not None and all(map(self._outcomes.is_public, blobs)) and self._was_seen(change.path, base)
-        )
+        def is_seen(change: Changed, base: str) -> bool:
+            repository = change.repository
+            if repository is None:
+                return change.namespace is not None and change.namespace in visibility.namespaces
+            if repository[0] in visibility.namespaces:
+                return True
+            # What is not there may be hidden. What was hidden after the base may not be seen as it was there.
+            was_seen = change.path in since and places.get(base, -1) >= since[change.path]
+            blobs = change.old, change.new, main.id_of(change.path)
+            return change.old is not None and was_seen and all(map(self._outcomes.is_public, blobs))
 
-    def _was_seen(self, path: str, commit: str) -> bool:
-        """Whether everybody may see a document as that commit has it: it has been public ever since."""
-        since = self._model.visible_from(path)
-        try:
-            return since is not None and self._model.resolve(commit).seq >= since
-        except NotFound:
-            return False
+        return [
+            proposal
+            for proposal in asked
+            if all(is_seen(change, each.base) for each in proposal.revisions for change in each.changes)
+        ]
 
     def _role(self, caller: Caller, namespace: str | None, main: Main) -> Role:
         """What the caller is in a namespace; None is the policy and the schemas, which are the admins'."""

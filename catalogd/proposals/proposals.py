@@ -31,11 +31,8 @@ class Proposals(Pushed, Reviewing, Merges):
         self._require_primary()
         self._mirror.check()
         main, admins, visibility = self._store.snapshot(), self._admins(), self._visibility(caller)
-        found = [
-            proposal
-            for proposal in reversed(self._register.proposals().values())
-            if _matches(proposal, query) and self._sees(visibility, proposal, main)
-        ]
+        chosen = [each for each in reversed(self._register.proposals().values()) if _matches(each, query)]
+        found = self._seen_of(visibility, chosen, main)
         if query.reviewer is not None:
             found = [each for each in found if self._waits_for(query.reviewer, each, main, admins)]
         start = (query.page - 1) * query.page_size

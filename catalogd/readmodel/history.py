@@ -122,6 +122,27 @@ class HistoryQueries:
             row = connection.execute("SELECT visible_from FROM file WHERE path = ?", (path,)).fetchone()
         return None if row is None else row[0]
 
+    def visible_since(self, paths: Iterable[str]) -> dict[str, int]:
+        """Path -> visible_from() of each of these that is public, or was when deleted."""
+        with self._connections.reader() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT path, visible_from FROM file WHERE path IN (SELECT value FROM json_each(?))"
+                    " AND visible_from IS NOT NULL",
+                    (json.dumps(list(paths)),),
+                )
+            )
+
+    def places(self, commits: Iterable[str]) -> dict[str, int]:
+        """Commit -> its seq, of those that main has."""
+        with self._connections.reader() as connection:
+            return dict(
+                connection.execute(
+                    "SELECT id, seq FROM commit_ WHERE id IN (SELECT value FROM json_each(?))",
+                    (json.dumps(list(commits)),),
+                )
+            )
+
     def commits(self, visibility: Visibility, page: int, page_size: int) -> Rows[CommitEntry]:
         """A page of the commits that made a change which the caller may see, newest first.
 
