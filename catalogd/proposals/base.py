@@ -99,7 +99,7 @@ class ProposalUseCases(UseCases):
         merging = self._outcomes.of(proposal, main)
         required = self._required(proposal, main, admins)
         why_not = rules.why_not(proposal, merging, required)
-        told = tuple(_as_told(each, visibility) for each in required)
+        told = tuple(as_told(each, visibility) for each in required)
         return View(proposal, merging, told, rules.blocking(proposal), why_not, commit)
 
     def _required(self, proposal: Proposal, main: Main, admins: frozenset[str]) -> tuple[Required, ...]:
@@ -179,7 +179,7 @@ def is_of_the_catalog(path: str) -> bool:
     return names.parse_document_path(path) is None and names.parse_namespace_path(path) is None
 
 
-def _as_told(required: Required, visibility: rights.Visibility) -> Required:
+def as_told(required: Required, visibility: rights.Visibility) -> Required:
     """Who owns a namespace is told to its members only."""
     namespace = required.namespace
     known = visibility.everything if namespace is None else visibility.covers(namespace, False)

@@ -8,12 +8,13 @@ from catalogd.catalog.base import Document, no_repository, parse_stored
 from catalogd.catalog.repositories import page_of
 from catalogd.documents import diff, loads
 from catalogd.errors import Malformed
-from catalogd.proposals.base import Main
+from catalogd.proposals.base import Main, as_told
 from catalogd.proposals.merges import Merges, NotMergeable
 from catalogd.proposals.outcome import canonical_of
 from catalogd.proposals.pushed import Pushed
 from catalogd.proposals.reviewing import Reviewing
 from catalogd.proposals.shapes import OPEN, Changed, FileDiff, Proposal, ProposalQuery, View
+from catalogd.rights import Visibility
 from catalogd.store import blob_id
 
 
@@ -34,7 +35,9 @@ class Proposals(Pushed, Reviewing, Merges):
         chosen = [each for each in reversed(self._register.proposals().values()) if _matches(each, query)]
         found = self._seen_of(visibility, chosen, main)
         if query.reviewer is not None:
-            found = [each for each in found if self._waits_for(query.reviewer, each, main, admins)]
+            knows_all = visibility.everything or query.reviewer == caller.account.name
+            limits = None if knows_all else visibility
+            found = [each for each in found if self._waits_for(query.reviewer, each, main, admins, limits)]
         start = (query.page - 1) * query.page_size
         views = [self._seen(visibility, each, main, admins) for each in found[start : start + query.page_size]]
         return page_of(len(found), views, main.commit or "", query.page)
@@ -92,14 +95,20 @@ class Proposals(Pushed, Reviewing, Merges):
         data = files[change.path]
         return None if data is None else (blob_id(data), data)
 
-    def _waits_for(self, reviewer: str, proposal: Proposal, main: Main, admins: frozenset[str]) -> bool:
+    def _waits_for(
+        self, reviewer: str, proposal: Proposal, main: Main, admins: frozenset[str], limits: Visibility | None
+    ) -> bool:
+        """Whether an approval of the reviewer would help, as far as one with these limits may know: members know who
+        owns what, admins who is one.
+        """
         if proposal.state != OPEN or reviewer in proposal.authors:
             return False
-        found = self._required(proposal, main, admins)
-        return any(
-            each.missing and reviewer not in each.given_by and (reviewer in admins or reviewer in (each.owners or ()))
-            for each in found
-        )
+        for each in self._required(proposal, main, admins):
+            told = each if limits is None else as_told(each, limits)
+            may_approve = reviewer in (told.owners or ()) or (limits is None and reviewer in admins)
+            if each.missing and may_approve and reviewer not in each.given_by:
+                return True
+        return False
 
     def _fields(self, change: Changed) -> list:
         if change.repository is None and change.namespace is None:

@@ -272,7 +272,12 @@ TOUCHED = Parameter(
     _namespace,
 )
 AUTHOR = Parameter("author", "Only proposals of this user.", _USER, _person)
-REVIEWER = Parameter("reviewer", "Only open proposals that an approval of this user would help.", _USER, _person)
+REVIEWER = Parameter(
+    "reviewer",
+    "Only open proposals that an approval of this user would help, as far as the caller may know that.",
+    _USER,
+    _person,
+)
 
 PAGING = (PAGE, PAGE_SIZE)
 

@@ -306,6 +306,17 @@ def test_lists_are_filtered_by_state_namespace_author_and_wanted_reviewer(site, 
     assert found(reviewer="nobody") == found(author="nobody") == found(namespace="nobody") == []
 
 
+def test_the_filter_by_reviewer_tells_nobody_who_owns_what_or_is_an_admin(site, people, team):
+    waits = propose(people["sam"], change(team))["number"]
+    for who in ("olga", "will", "rita"):
+        assert numbers(people[who], namespace=team, reviewer="olga") == [waits]
+        assert numbers(people[who], namespace=team, reviewer="admin") == []
+    for client in (people["sam"], site.anonymous):
+        for reviewer in ("olga", "admin"):
+            assert numbers(client, namespace=team, reviewer=reviewer) == []
+    assert numbers(site.client, namespace=team, reviewer="admin") == [waits]
+
+
 @pytest.mark.parametrize(
     ("query", "pointer"),
     [("state=done", "state"), ("state=", "state"), ("state=open&state=all", "state"), ("author=", "author"),
