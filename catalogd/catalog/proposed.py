@@ -15,7 +15,7 @@ from catalogd.catalog.pushed_files import Pusher
 from catalogd.catalog.refusals import Refusals, note_of, refused, shown_path
 from catalogd.catalog.shapes import Caller
 from catalogd.check import WARNING, Finding
-from catalogd.store import FOR_REVIEW, NOTHING, Incoming, NewCommit, short
+from catalogd.store import FOR_REVIEW, NOTHING, Difference, Incoming, NewCommit, short
 
 # In one push; and of one proposal, as much as one that is made by the API may change.
 _MOST_COMMITS = 1000
@@ -34,7 +34,8 @@ ChangedPath = tuple[str, str | None, str | None]
 class PushedRevision:
     """What was pushed to be reviewed: commits on top of `base`, a commit of main, up to `head`.
 
-    `changes` are (path, its blob at the base, its blob at the head), by path; None is no file. `authors` are the names
+    `changes` are (path, its blob at the base, its blob at the head), by path; None is no file. `steps` are the same of
+    its commits, where they do not do at once what all of them do: history will have them, too. `authors` are the names
     in its commits, `message` the subject and the rest of the last one. `faults` keep it from being merged as it is.
     `bring` puts its objects where a repository has its packs, durably; `contains(head, ancestor)` knows the commits
     that were proposed before, too.
@@ -43,6 +44,7 @@ class PushedRevision:
     base: str
     head: str
     changes: tuple[ChangedPath, ...]
+    steps: tuple[ChangedPath, ...]
     authors: frozenset[str]
     message: tuple[str, str]
     options: Mapping[str, str]
@@ -68,9 +70,12 @@ class ProposedPushes(UseCases):
         options = push_options.parse(incoming.options)
         commits = incoming.commits(head, _MOST_COMMITS)
         base = _base_of(incoming, head, commits)
-        touched = self._touched(incoming, pusher, commits, incoming.unproposed(head))
+        steps = self._steps(incoming, pusher, commits, incoming.unproposed(head))
         whole = WholeReview(*self._sides(incoming, pusher, base, head))
-        changes = self._changes(whole, touched)
+        changes = self._changes(whole, {path for path, _, _ in steps})
+        steps = steps - set(changes)
+        if len(steps) > _MOST_CHANGES:
+            raise refused(f"Its commits change files more than {_MOST_CHANGES:,} times.", "Squash some of them.")
         strangers = incoming.strangers()
         if strangers:
             raise refused(f"It has {strangers:,} objects that no commit of it uses.", "Push with plain git push.")
@@ -78,7 +83,16 @@ class ProposedPushes(UseCases):
         faults = tuple(finding for finding in whole.faults if finding.severity != WARNING)
         authors = frozenset(commit.author.name.decode() for commit in commits)
         pushed = PushedRevision(
-            base, head, changes, authors, _message(commits[-1]), options, faults, incoming.bring, incoming.contains
+            base,
+            head,
+            changes,
+            tuple(sorted(steps, key=lambda step: step[0])),
+            authors,
+            _message(commits[-1]),
+            options,
+            faults,
+            incoming.bring,
+            incoming.contains,
         )
         told = [proposer.push(caller, pushed), note_of(warnings), _told(faults)]
         return "\n".join(filter(None, told))
@@ -88,11 +102,11 @@ class ProposedPushes(UseCases):
         before, after = incoming.snapshot(old), incoming.snapshot(new)
         return incoming, pusher, before, after, self._schemas_in, incoming.snapshot(incoming.head)
 
-    def _touched(
+    def _steps(
         self, incoming: Incoming, pusher: Pusher, commits: list[NewCommit], unproposed: frozenset[str]
-    ) -> set[str]:
-        """The paths that its commits change. Raises Refused for what is wrong with each of them."""
-        refusals, touched, looked_at = Refusals(), set(), 0
+    ) -> set[ChangedPath]:
+        """What its commits change. Raises Refused for what is wrong with each of them."""
+        refusals, steps, looked_at = Refusals(), set(), 0
         for commit in commits:
             if commit.id in unproposed:  # those of the API are the catalog's own
                 for detail, mend in pushed_commits.faults_in(commit, pusher.account, pusher.now, None):
@@ -105,19 +119,19 @@ class ProposedPushes(UseCases):
                 if looked_at > _MOST_LOOKED_AT:
                     raise refused(f"Its commits change more than {_MOST_LOOKED_AT:,} files.", "Propose it in parts.")
                 if review.is_its_own(change):
-                    touched.add(change.path)
+                    steps.add(_changed(change))
                 for finding in review.findings(change):
                     refusals.add_of_file(commit.id, finding)
                 if refusals.is_full:
                     refusals.require_none()
         refusals.require_none()
-        return touched
+        return steps
 
     def _changes(self, review: WholeReview, touched: set[str]) -> tuple[ChangedPath, ...]:
         """What is proposed in all. Raises Refused for what could never be merged."""
-        refusals, changes = Refusals(), {}
+        refusals, changes = Refusals(), []
         for change in review.changes():
-            changes[change.path] = change.old and change.old.id, change.new and change.new.id
+            changes.append(_changed(change))
             if len(changes) > _MOST_CHANGES:
                 raise refused(f"It changes more than {_MOST_CHANGES:,} files.", "Propose it in parts.")
             for finding in review.findings(change):
@@ -126,11 +140,11 @@ class ProposedPushes(UseCases):
             refusals.add("Its commits change nothing, so there is nothing to review.")
         else:
             # It would come into the history of what nobody is asked about.
-            asked = {_namespace_of(path) for path in changes}
+            asked = {_namespace_of(path) for path, _, _ in changes}
             for path in sorted(path for path in touched if _namespace_of(path) not in asked):
                 refusals.add(f"{shown_path(path)} is changed by one of its commits, and changed back.", _SQUASH)
         refusals.require_none()
-        return tuple((path, *changes[path]) for path in sorted(changes))
+        return tuple(sorted(changes, key=lambda change: change[0]))
 
 
 def _wanted(incoming: Incoming) -> str:
@@ -157,6 +171,10 @@ def _base_of(incoming: Incoming, head: str, commits: list[NewCommit]) -> str:
     if len(bases) > 1:
         raise refused("It has met main in several places, none of which is the last.", _REBASE)
     return bases[0]
+
+
+def _changed(change: Difference) -> ChangedPath:
+    return change.path, change.old and change.old.id, change.new and change.new.id
 
 
 def _namespace_of(path: str) -> str | None:

@@ -41,8 +41,9 @@ def loads(data: bytes) -> Proposal:
 
 
 def _revision(members: dict[str, Any]) -> Revision:
-    changes = tuple(Changed(**change) for change in members["changes"])
-    return Revision(**{**members, "authors": tuple(members["authors"]), "changes": changes})
+    both = members["changes"], members.get("steps", ())
+    changes, steps = (tuple(Changed(**change) for change in found) for found in both)
+    return Revision(**{**members, "authors": tuple(members["authors"]), "changes": changes, "steps": steps})
 
 
 def _broken(why: str) -> Any:

@@ -161,7 +161,7 @@ class Proposing(ProposalUseCases):
         """A revision of one commit on top of main. Raises Invalid where nothing differs."""
         files = _that_differ(files, main)
         head = self._repository.revise(main.commit or "", signature(caller), _message(title, number), files)
-        return self._revision(caller, main, head, files, pushed=False)
+        return self._revision(caller, main, head, files)
 
     def _revised(
         self,
@@ -191,19 +191,19 @@ class Proposing(ProposalUseCases):
         files = _that_differ(files | asked.files(changes, main, self._now()), main)
         by, message = signature(caller), _message(proposal.title, proposal.number)
         if proposal.revision.pushed:
+            # Its commits stay in the history of this one.
+            steps = tuple(dict.fromkeys((*proposal.revision.steps, *proposal.changes)))
             head = self._repository.resolve(proposal.head, main.commit or "", by, message, files)
-        else:
-            head = self._repository.revise(main.commit or "", by, message, files)
-        return self._revision(caller, main, head, files, pushed=proposal.revision.pushed)
+            return replace(self._revision(caller, main, head, files), pushed=True, steps=steps)
+        head = self._repository.revise(main.commit or "", by, message, files)
+        return self._revision(caller, main, head, files)
 
-    def _revision(
-        self, caller: Caller, main: Snapshot, head: str, files: Mapping[str, bytes | None], *, pushed: bool
-    ) -> Revision:
+    def _revision(self, caller: Caller, main: Snapshot, head: str, files: Mapping[str, bytes | None]) -> Revision:
         changes = tuple(
             Changed(path, main.id_of(path), None if data is None else blob_id(data))
             for path, data in sorted(files.items())
         )
-        return Revision(main.commit or "", head, (signature(caller).name,), self._now(), pushed, changes)
+        return Revision(main.commit or "", head, (signature(caller).name,), self._now(), False, changes)
 
 
 def _that_differ(files: Mapping[str, bytes | None], main: Snapshot) -> dict[str, bytes | None]:

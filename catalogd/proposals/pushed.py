@@ -81,8 +81,8 @@ class Pushed(Proposing):
 
     def _pushed(self, caller: Caller, pushed: PushedRevision) -> Revision:
         authors = sorted(pushed.authors | {signature(caller).name})
-        changes = tuple(Changed(*change) for change in pushed.changes)
-        return Revision(pushed.base, pushed.head, tuple(authors), self._now(), True, changes)
+        changes, steps = (tuple(Changed(*each) for each in found) for found in (pushed.changes, pushed.steps))
+        return Revision(pushed.base, pushed.head, tuple(authors), self._now(), True, changes, steps)
 
 
 def _title(pushed: PushedRevision) -> str:

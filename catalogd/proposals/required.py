@@ -108,7 +108,7 @@ def _approvals(proposal: Proposal) -> dict[str, Review]:
 def _is_on_green(namespace: str, proposal: Proposal, rules: Rules, pointers_of: PointersOf) -> bool:
     if not rules.on_green:
         return False
-    for change in proposal.changes:
+    for change in (*proposal.changes, *proposal.revision.steps):
         if change.namespace != namespace:
             continue
         pointers = pointers_of(change) if change.repository else None

@@ -41,7 +41,8 @@ class Changed:
 class Revision:
     """What was proposed at a time. `base` is a commit of main; `head` is on top of it.
 
-    `authors` made it and what it stands on. `pushed`: its commits come into main as they are.
+    `authors` made it and what it stands on. `pushed`: its commits come into main as they are; `steps` is what these do
+    where it is not what all of them do.
     """
 
     base: str
@@ -50,6 +51,7 @@ class Revision:
     created_at: str
     pushed: bool
     changes: tuple[Changed, ...]
+    steps: tuple[Changed, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +114,10 @@ class Proposal:
 
     @property
     def namespaces(self) -> list[str | None]:
-        """The namespaces that it touches, by name; None, which is last, for the policy and the schemas."""
-        found = {change.namespace for change in self.changes}
+        """The namespaces that it or one of its commits touches, by name; None, which is last, for the policy and the
+        schemas.
+        """
+        found = {change.namespace for change in (*self.changes, *self.revision.steps)}
         return sorted(found, key=lambda name: (name is None, name or ""))
 
 

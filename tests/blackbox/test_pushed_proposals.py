@@ -260,6 +260,25 @@ def test_what_was_proposed_by_the_api_can_be_revised_by_a_push(site: Site, pushe
     assert proposal(site, opened)["revisions"][0]["authors"] == ["rita", "wanda"]
 
 
+def test_what_merges_on_green_is_what_each_commit_changes_and_not_only_all_of_them(site: Site) -> None:
+    admin, rita = site.served.client(), site.served.client(site.tokens["rita"])
+    members = {"namespace": "green", "owners": ["olga"], "readers": ["rita"]}
+    assert admin.post("/v1/namespaces", members).status == 201
+    assert admin.post("/v1/repositories/green", {"repo_name": "leaf"}).status == 201
+    operator = site.clone("admin")
+    operator.write("policy.json", {"namespaces": {"green": {"on_green": ["/description"]}}})
+    operator.commit("Let descriptions merge on green checks")
+    operator.pushes()
+    path, labels = "data/green/leaf.json", {"colour": "red"}
+    plain, winding = Proposed(site), Proposed(site)
+    plain.edit("Draft", path=path, description="a draft")
+    plain.edit("Describe", path=path, description="leaf")
+    winding.edit("Colour", path=path, labels=labels)
+    winding.edit("Describe, without the colour", path=path, description="leaf", labels={})
+    (free,), (asking,) = (rita.get(f"/v1/proposals/{each.proposes()[0]}").json["required"] for each in (plain, winding))
+    assert (free["approvals"], asking["approvals"]) == (0, 1)
+
+
 # What is refused
 
 
