@@ -476,6 +476,22 @@ def test_a_commit_by_hand_of_an_invalid_document_is_refused_by_the_hook(catalog:
     assert commit_by_hand(catalog, "Good", "data/acme/bad.json")
 
 
+@pytest.mark.slow
+def test_a_policy_is_checked_fixed_and_committed_like_a_document(catalog: Path) -> None:
+    file = put(catalog, "policy.json", '{"protected": 1}')
+    git(catalog, "add", "policy.json")
+    assert "policy.json:1: error: /protected" in git(catalog, "commit", "-m", "Protect", check=False)
+    file.write_text('{"protected": true, "approvals": 2}')
+    assert "policy.json:1: warning" in run(catalog.parent, "check", catalog).out
+    assert run(catalog.parent, "check", catalog, "--fix").status == 0
+    assert file.read_text() == '{\n  "approvals": 2,\n  "protected": true\n}\n'
+    commit_by_hand(catalog, "Protect", "policy.json")
+    git(catalog, "checkout", "-q", "-b", "topic")
+    assert run(catalog.parent, "check", catalog, "--base", "main").status == 0
+    file.write_text("[]")
+    assert run(catalog.parent, "check", catalog, "--base", "main").status == 1
+
+
 def test_main_only_grows_also_by_hand(catalog: Path) -> None:
     commit_by_hand(catalog, "One more", str(put(catalog, "data/acme/x.json", {"namespace": "acme", "repo_name": "x"})))
     before = git(catalog, "rev-parse", "main")
