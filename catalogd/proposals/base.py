@@ -97,7 +97,10 @@ class ProposalUseCases(UseCases):
         if proposal.state != OPEN:
             return View(proposal, None, (), (), rules.ended(proposal), commit)
         merging = self._outcomes.of(proposal, main)
-        required = self._required(proposal, main, admins)
+        try:
+            required = self._required(proposal, main, admins)
+        except Conflict as error:  # what is asked for nobody knows; what is proposed can be read all the same
+            return View(proposal, merging, (), rules.blocking(proposal), (error.detail,), commit)
         why_not = rules.why_not(proposal, merging, required)
         told = tuple(as_told(each, visibility) for each in required)
         return View(proposal, merging, told, rules.blocking(proposal), why_not, commit)

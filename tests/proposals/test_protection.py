@@ -13,6 +13,7 @@ from review_site import ReviewSite, git, web
 from catalogd.catalog import Deltas
 from catalogd.documents import Role
 from catalogd.errors import Conflict, Forbidden, Invalid, NotFound, Protected
+from catalogd.proposals import ProposalQuery
 
 IMAGE = "0" * 64
 PROTECTED = {"namespaces": {"acme": {"protected": True, "direct": ["/tags", "/labels/ci"]}}}
@@ -164,6 +165,21 @@ def test_a_policy_that_a_hand_has_broken_stops_all_direct_writes_and_no_read(sit
     assert site.document()["description"] == "old"
     policy(site, {})
     site.update("ada", description="new")
+
+
+def test_proposals_are_read_and_reviewed_but_not_merged_under_a_broken_policy(site):
+    view = site.propose("sten", web(description="new"))
+    policy(site, "{")
+    view = site.approve("bert", view)
+    assert not view.is_mergeable
+    assert "policy.json is broken" in view.why_not[0]
+    for query in (ProposalQuery(), ProposalQuery(reviewer="ada")):
+        assert site.proposals.list(site.as_("ada"), query).count == (query.reviewer is None)
+    with pytest.raises(Conflict, match=r"policy\.json is broken"):
+        site.merge("sten", view)
+    policy(site, {})
+    site.merge("sten", site.seen("sten", view))
+    assert site.document()["description"] == "new"
 
 
 def test_a_directory_in_place_of_the_policy_is_no_way_around_it(site):
