@@ -93,17 +93,16 @@ class ProposalUseCases(UseCases):
         return self._seen(self._visibility(caller), proposal, main, self._admins())
 
     def _seen(self, visibility: rights.Visibility, proposal: Proposal, main: Main, admins: frozenset[str]) -> View:
-        commit = proposal.commit or ""
         if proposal.state != OPEN:
-            return View(proposal, None, (), (), rules.ended(proposal), commit)
+            return View(proposal, None, (), (), rules.ended(proposal))
         merging = self._outcomes.of(proposal, main)
         try:
             required = self._required(proposal, main, admins)
         except Conflict as error:  # what is asked for nobody knows; what is proposed can be read all the same
-            return View(proposal, merging, (), rules.blocking(proposal), (error.detail,), commit)
+            return View(proposal, merging, (), rules.blocking(proposal), (error.detail,))
         why_not = rules.why_not(proposal, merging, required)
         told = tuple(as_told(each, visibility) for each in required)
-        return View(proposal, merging, told, rules.blocking(proposal), why_not, commit)
+        return View(proposal, merging, told, rules.blocking(proposal), why_not)
 
     def _required(self, proposal: Proposal, main: Main, admins: frozenset[str]) -> tuple[Required, ...]:
         def roles(namespace: str) -> Mapping[str, Role] | None:

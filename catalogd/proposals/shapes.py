@@ -160,7 +160,7 @@ class View:
     """A proposal as a caller sees it; of one that is not open `merging` is None and nothing is required.
 
     `blocked_by` are the requests for changes that still stand. `why_not` says in sentences what keeps it from being
-    merged; nothing does where it is empty. `commit` is the commit of main that was read.
+    merged; nothing does where it is empty.
     """
 
     proposal: Proposal
@@ -168,7 +168,6 @@ class View:
     required: tuple[Required, ...]
     blocked_by: tuple[Review, ...]
     why_not: tuple[str, ...]
-    commit: str
 
     @property
     def is_mergeable(self) -> bool:

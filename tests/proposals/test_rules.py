@@ -487,6 +487,13 @@ def test_a_repository_is_read_as_it_would_be(site):
         site.proposals.detail(site.as_("olga"), "acme", "web", 1)
 
 
+def test_what_was_merged_is_read_as_it_became(site):
+    view = site.approve("bert", site.propose("sten", web(**NEW)))
+    site.merge("sten", view)
+    site.update("will", description="later")
+    assert site.proposals.detail(site.as_("olga"), "acme", "web", 1).document["description"] == "new"
+
+
 def test_the_difference_is_told_by_field_and_by_line(site):
     site.propose("rita", web(**NEW), change("acme", "fresh"))
     _, (fresh, changed) = site.proposals.diff(site.as_("rita"), 1)
