@@ -6,6 +6,7 @@ import itertools
 import os
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -18,6 +19,11 @@ EXAMPLES = os.environ.get("CATALOGD_TEST_EXAMPLES")
 NOT_INSTALLED = "is not installed"
 PROJECT = Path(__file__).parents[1]
 OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz"
+
+# Who wants no compiled modules in the checkout has them beside it: compiling all anew takes a quarter of every start.
+if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
+    os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(PROJECT / ".pytest_cache" / "bytecode")
+    sys.dont_write_bytecode = False
 
 
 @pytest.hookimpl(wrapper=True)

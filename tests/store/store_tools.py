@@ -108,6 +108,7 @@ def history_of(root: Path, path: str) -> list[tuple[str, str, bytes | None]]:
 
 def start_writer(root: Path, *arguments: str, before: tuple[str, ...] = (), **options) -> subprocess.Popen[str]:
     """writer.py in a process of its own; `before` is a program that runs it, such as strace."""
+    # What it does before it is open is to be the same each time, so it reads compiled modules and writes none.
     return subprocess.Popen(
         [*before, sys.executable, str(WRITER), str(root), *arguments],
         stdout=subprocess.PIPE,
