@@ -210,7 +210,7 @@ def test_nobody_sees_what_is_private_whatever_has_happened(examples: int | None)
     run_state_machine_as_test(
         Visibility,
         settings=settings(
-            max_examples=examples or 30,
+            max_examples=examples or 20,
             stateful_step_count=14,
             derandomize=examples is None,
             database=None,
