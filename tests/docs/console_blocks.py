@@ -21,8 +21,11 @@ _KEPT = ("PIP_", "SSL_", "REQUESTS_", "HTTP", "http", "NO_PROXY", "no_proxy")
 _NOT_AT_THE_TOP = frozenset({".git", ".venv", "catalog", "build", "dist"})
 _NOWHERE = frozenset({"__pycache__", "catalogd.egg-info", ".hypothesis", ".pytest_cache", ".ruff_cache"})
 _MARK = "-- next command --"
-# A reader takes longer than this from one block to the next; git's index follows within it.
-_PAUSE = "sleep 1.5"
+# A reader takes longer than this from one block to the next; git's index follows within it, mostly much sooner.
+_PAUSE = """for _ in {1..30}; do
+    [ -n "$(git --no-optional-locks -C '%s' status --porcelain 2>/dev/null)" ] || break
+    sleep 0.05
+done"""
 
 _NORMAL = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<time>"),
@@ -91,7 +94,7 @@ class Reader:
         program = programs / "catalogd"
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m catalogd "$@"\n')
         program.chmod(0o755)
-        self.environment.update(PYTHONPATH=str(self.checkout), PYTHONDONTWRITEBYTECODE="1")
+        self.environment.update(PYTHONPATH=str(self.checkout))
 
     def as_here(self, text: str) -> str:
         return text.replace("127.0.0.1:8080", f"127.0.0.1:{self.port}")
@@ -125,7 +128,7 @@ class Reader:
         """What each of the commands prints, run in one shell."""
         script = []
         for command in chosen:
-            pause = _PAUSE if command.begins else ""
+            pause = _PAUSE % (self.checkout / "catalog") if command.begins else ""
             script += [pause, f"printf '%s\\n' '{_MARK}'", self.as_here(command.text)]
         done = subprocess.run(
             ["bash"], input="\n".join(script) + "\n", cwd=self.checkout, env=self.environment, text=True,
