@@ -76,7 +76,7 @@ KINDS: tuple[Kind, ...] = (
     Kind(406, "not-acceptable", "Not acceptable"),
     Kind(409, "conflict", "Conflict", (errors.Conflict,)),
     Kind(409, "already-exists", "Already exists", (errors.AlreadyExists,)),
-    Kind(409, "not-mergeable", "Not to be merged", (NotMergeable,)),
+    Kind(409, "not-mergeable", "Cannot be merged now", (NotMergeable,)),
     Kind(409, "in-conflict", "Changed on main too", (NotResolved,)),
     Kind(409, "edited-by-hand", "Edited by hand", (errors.EditedByHand,)),
     Kind(410, "gone", "Gone", (errors.Gone,)),
