@@ -221,9 +221,9 @@ def test_installing_again_changes_nothing_and_works_from_below_the_top(work: Pat
 
 def test_attributes_go_into_the_repository_where_the_files_have_none(server: Path, work: Path) -> None:
     attributes = server / "info" / "attributes"
-    assert attributes.read_text().count("merge=catalogd") == 2
+    assert attributes.read_text().count("merge=catalogd") == 3
     assert run(server.parent, "hooks", "install", "server.git").status == 0
-    assert attributes.read_text().count("merge=catalogd") == 2
+    assert attributes.read_text().count("merge=catalogd") == 3
     git(work, "rm", "-q", ".gitattributes")
     assert run(work, "hooks", "install").status == 0
     assert "merge: catalogd" in git(work, "check-attr", "merge", "--", "namespaces/acme.json")
