@@ -9,15 +9,17 @@ from catalogd.store.git import Git
 
 # Nothing younger is ever dropped: a commit by hand makes its objects long before main reaches them.
 _KEEP_UNREACHABLE = "2.weeks.ago"
+# Of a repository that borrows objects: packs of its own up to this size are folded until they make one as large.
+_SMALL = "8m"
 
 
 class Maintenance:
     """Runs beside reads and writes: git never removes what it did not find when it began."""
 
     def __init__(self, git: Git, pack_directory: Path, *, borrows: bool = False):
-        """`borrows`: what another repository lends is left there."""
+        """`borrows`: other repositories lend it objects; those stay where they are."""
         self._git = git
-        self._local = ["-l"] if borrows else []
+        self._borrows = borrows
         self._pack_directory = pack_directory
 
     def packs(self) -> int:
@@ -30,12 +32,14 @@ class Maintenance:
 
     def fold(self) -> None:
         """Fold small packs into larger ones, each at least twice the next, and index the history by path."""
-        self._nicely("repack", "--geometric=2", "-d", "-q", *self._local)
+        if self._borrows:
+            self._fold_own()
+            return
+        self._nicely("repack", "--geometric=2", "-d", "-q")
         if self.packs():
             # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
             self._nicely("multi-pack-index", "write")
-        if not self._local:  # or it would go through all that was borrowed, where that has none yet
-            self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
+        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
 
     def full(self) -> None:
         """One pack with a bitmap, one commit graph; what is unreachable for two weeks is dropped."""
@@ -43,6 +47,15 @@ class Maintenance:
         self._nicely("repack", "-a", "-d", "--cruft", expiration, "--write-bitmap-index", "-q")
         self._nicely("prune", f"--expire={_KEEP_UNREACHABLE}")
         self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split=replace")
+
+    def _fold_own(self) -> None:
+        """All objects of its own stay, though a lender should have them, too: it need not keep what it does not reach.
+
+        `repack --local` leaves those out, and fails where a pack of the lender has the same name.
+        """
+        self._nicely("multi-pack-index", "write")
+        self._nicely("multi-pack-index", "repack", f"--batch-size={_SMALL}")
+        self._nicely("multi-pack-index", "expire")
 
     def _nicely(self, *arguments: str) -> None:
         nice = shutil.which("nice")
