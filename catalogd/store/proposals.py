@@ -11,6 +11,7 @@ brings a revision, the revision's commit is its second parent. So whoever clones
 from __future__ import annotations
 
 import errno
+import logging
 import os
 import re
 import tempfile
@@ -20,20 +21,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogd.errors import NoSpace, StoreFailed
+from catalogd.errors import CatalogdError, NoSpace, StoreFailed
 from catalogd.store.children import Children
 from catalogd.store.edits import Edit
 from catalogd.store.files import fsync, fsync_directory, read_or_none, replace_durably
-from catalogd.store.git import Git, GitFailed, fsck
+from catalogd.store.git import Git, fsck
 from catalogd.store.group import COMMITTER_EMAIL, Group
-from catalogd.store.history import COMMITTER, Change, read_raw_diff
-from catalogd.store.index import DIFF
+from catalogd.store.history import COMMITTER
 from catalogd.store.locks import CatalogLock
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.refs import Branch, Unsure
 from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache, Snapshot
+
+log = logging.getLogger(__name__)
 
 _NAME, _LOCK = "proposals.git", "proposals.lock"
 _REFS = "refs/proposals"
@@ -99,10 +101,6 @@ class ProposalRepository:
         """The content of a file of this repository or of the catalog. Raises KeyError."""
         return self._open()[1].blob(blob_id)
 
-    def diff(self, old: str, new: str) -> list[Change]:
-        """What differs between the trees of two commits."""
-        return read_raw_diff(self._open()[0].run(*DIFF, old, new, "--"))
-
     def unified_diff(self, old: str, new: str) -> dict[str, str]:
         """The unified diff between two commits, by path."""
         options = ("--no-color", "--no-ext-diff", "--no-textconv", "--text", "--no-renames", "--src-prefix=a/")
@@ -115,16 +113,6 @@ class ProposalRepository:
             if sides:
                 found[sides[2] or sides[1]] = text
         return found
-
-    def contains(self, head: str, ancestor: str) -> bool:
-        """Whether `ancestor` is `head` or in its history."""
-        if head == ancestor:
-            return True
-        try:
-            self._open()[0].run("merge-base", "--is-ancestor", ancestor, head)
-        except GitFailed:
-            return False
-        return True
 
     def heads(self) -> dict[int, str]:
         """The newest head of each proposal by its number, as the refs have it."""
@@ -162,7 +150,7 @@ class ProposalRepository:
             return
         with _told():
             if not self.exists():
-                Git.init_bare(self.directory)
+                self._make()
             _, objects, branch = self._open()
         # So that every event has its predecessor as the first parent.
         group = Group(objects, None, follows=False)
@@ -235,11 +223,22 @@ class ProposalRepository:
             fsync_directory(there)
 
     def keep_house(self) -> None:
-        """Fold the packs of many events. Hold the lock."""
-        if self.exists():
+        """Fold the packs of many events. Hold the lock. Where that fails it is logged, and tried again next time."""
+        try:
             maintenance = Maintenance(self._open()[0], self.packs, borrows=True)
             if maintenance.packs() > _MOST_PACKS:
                 maintenance.fold()
+        except (CatalogdError, OSError):
+            log.exception("the packs of proposals could not be folded")
+
+    def _make(self) -> None:
+        """All of it at once: git makes HEAD before the rest, and syncs nothing."""
+        with tempfile.TemporaryDirectory(dir=self._scratch, prefix=f"{os.getpid()}-proposals-") as scratch:
+            made = Path(scratch) / _NAME
+            Git.init_bare(made)
+            os.sync()
+            made.rename(self.directory)
+        fsync_directory(self.directory.parent)
 
     def _write(self, group: Group) -> None:
         with _told():
