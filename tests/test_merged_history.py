@@ -282,8 +282,8 @@ def test_all_of_history_says_who_approved_what_was_pushed(catalog, clone, seen, 
         assert {name: row[name] for name in approved} == approved
     assert blamed["/description"]["proposal"] is None
     assert (history[start]["proposal"], history[start]["reviewed_by"]) == (None, [])
-    assert again.mirror.model.merge_of(["0" * 40, pushed]) == merge
-    assert again.mirror.model.merge_of(["9" * 40, merge]) is None
+    assert again.mirror.model.merge_of(12, ["0" * 40, pushed]) == merge
+    assert again.mirror.model.merge_of(12, ["9" * 40, merge]) is None
 
 
 def test_what_was_pushed_to_a_proposal_came_to_main_with_its_merge(catalog, clone, seen):
@@ -305,7 +305,7 @@ def test_nobody_has_approved_what_only_says_so(catalog, clone, root, git, seen):
     rows = again.history(ANYONE, "acme", "web").results
     assert (rows[0]["author"], rows[1]["commit"]) == ("catalogd", pushed)
     assert [(row["proposal"], row["reviewed_by"]) for row in rows] == [(None, [])] * 3
-    assert again.mirror.model.merge_of(["9" * 40]) is None
+    assert again.mirror.model.merge_of(9, ["9" * 40]) is None
 
 
 def test_a_merge_by_api_says_it_where_the_read_model_is_made_anew(catalog, clone, seen):
@@ -314,4 +314,4 @@ def test_a_merge_by_api_says_it_where_the_read_model_is_made_anew(catalog, clone
     again = seen()
     row = again.history(ANYONE, "acme", "web").results[0]
     assert (row["commit"], row["proposal"], row["reviewed_by"]) == (merge, 3, ["bert"])
-    assert again.mirror.model.merge_of([head]) == merge
+    assert again.mirror.model.merge_of(3, [head]) == merge

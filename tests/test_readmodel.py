@@ -763,9 +763,16 @@ def test_a_merge_is_found_by_any_of_the_heads_of_its_proposal(catalog: Catalog, 
     catalog.commit({WEB: document(description="a")}, of_proposal=(7, None, ()))
     merge = catalog.commit({WEB: document(description="b")}, of_proposal=(7, "c" * 40, ("bert",)))
     catalog.commit({WEB: document(description="c")}, of_proposal=(8, "d" * 40, ()))
-    assert model.merge_of(["a" * 40, "c" * 40]) == merge
-    assert model.merge_of(["a" * 40]) is None
-    assert model.merge_of([]) is None
+    assert model.merge_of(7, ["a" * 40, "c" * 40]) == merge
+    assert model.merge_of(7, ["a" * 40]) is None
+    assert model.merge_of(7, []) is None
+
+
+def test_what_another_proposal_stands_on_is_not_its_merge(catalog: Catalog, model: ReadModel) -> None:
+    catalog.commit({WEB: document()})
+    catalog.commit({WEB: document(description="b")}, of_proposal=(7, "c" * 40, ("bert",)))
+    # Its first revision was the head of the other.
+    assert model.merge_of(8, ["c" * 40, "d" * 40]) is None
 
 
 def test_a_merge_is_looked_for_in_an_index(catalog: Catalog, file: Path) -> None:

@@ -118,17 +118,23 @@ class ProposalUseCases(UseCases):
     @contextmanager
     def _held(self, caller: Caller, number: int) -> Iterator[tuple[Proposal, Snapshot]]:
         """(the proposal, main), while nobody else writes to any. Raises NotFound, ReadOnly, Unavailable."""
-        self._require_primary()
-        self._mirror.check()
-        with self._repository.lock.held():
-            main = self._store.snapshot()
+        with self._writing() as main:
             yield self._settled(self._proposal(caller, number, main)), main
+
+    @contextmanager
+    def _writing(self) -> Iterator[Snapshot]:
+        """Main, while nobody else writes to proposals. Raises ReadOnly, Unavailable."""
+        self._require_primary()
+        with self._repository.lock.held():
+            # Here, so that the read model has what others have merged while they held the lock.
+            self._mirror.check()
+            yield self._store.snapshot()
 
     def _settled(self, proposal: Proposal) -> Proposal:
         """What a merge that died before it was recorded has left is recorded now. Hold the lock."""
         if proposal.state == MERGED:
             return proposal
-        commit = self._model.merge_of([revision.head for revision in proposal.revisions])
+        commit = self._model.merge_of(proposal.number, [revision.head for revision in proposal.revisions])
         if commit is None:
             return proposal
         by = Signature("catalogd", "")

@@ -43,14 +43,11 @@ class Proposing(ProposalUseCases):
     def open(self, caller: Caller, body: object) -> View:
         """A new proposal. Raises Unauthenticated, Forbidden, NotFound, Invalid, Conflict, and what the store raises."""
         rights.require_scope(caller.account, rights.PROPOSE)
-        self._require_primary()
         given = asked.members(body, _MEMBERS, ("title", "changes"))
         title, description = asked.title(given["title"]), asked.text(given.get("description", ""), "/description")
         changes = asked.changes(given["changes"])
-        self._mirror.check()
-        with self._repository.lock.held():
+        with self._writing() as main:
             self._repository.begin()
-            main = self._store.snapshot()
             for change in changes:
                 self._require_may_propose(caller, change.path, main)
             self._require_room(caller)

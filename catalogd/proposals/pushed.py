@@ -25,10 +25,8 @@ class Pushed(Proposing):
         Conflict, ReadOnly, and what the store raises.
         """
         rights.require_scope(caller.account, rights.PROPOSE)
-        self._require_primary()
-        with self._repository.lock.held():
+        with self._writing() as main:
             self._repository.begin()
-            main = self._store.snapshot()
             for path, _, _ in pushed.changes:
                 self._require_may_propose(caller, path, main)
             proposal = self._meant(caller, pushed, main)

@@ -278,12 +278,13 @@ class HistoryQueries:
             blames = _blames(connection, {seq for _, seq in rows}, visibility)
         return {pointer: blames[seq] for pointer, seq in rows}
 
-    def merge_of(self, heads: Iterable[str]) -> str | None:
-        """The commit of main that merged a proposal by one of these heads; None if none did."""
+    def merge_of(self, proposal: int, heads: Iterable[str]) -> str | None:
+        """The commit of main that merged the proposal of this number by one of these heads; None if none did."""
         with self._connections.reader() as connection:
             row = connection.execute(
-                "SELECT id FROM commit_ WHERE proposal_head IN (SELECT value FROM json_each(?)) ORDER BY seq LIMIT 1",
-                (json.dumps(list(heads)),),
+                "SELECT id FROM commit_ WHERE proposal = ? AND proposal_head IN (SELECT value FROM json_each(?))"
+                " ORDER BY seq LIMIT 1",
+                (proposal, json.dumps(list(heads))),
             ).fetchone()
         return None if row is None else row[0]
 
