@@ -12,7 +12,7 @@ from catalogd.catalog import Caller, Catalog
 from catalogd.catalog.base import UseCases, roles_in
 from catalogd.catalog.protection import policy_in
 from catalogd.documents import Role
-from catalogd.errors import Conflict, NotFound, PreconditionFailed, ReadOnly
+from catalogd.errors import Conflict, Forbidden, NotFound, PreconditionFailed, ReadOnly
 from catalogd.people import People
 from catalogd.proposals import required as rules
 from catalogd.proposals.outcome import Outcomes
@@ -83,6 +83,18 @@ class ProposalUseCases(UseCases):
 
     def _is_somewhere(self, caller: Caller, least: Role, proposal: Proposal, main: Main) -> bool:
         return any(self._role(caller, namespace, main) >= least for namespace in proposal.namespaces)
+
+    def _require_in_reach(self, caller: Caller, proposal: Proposal) -> None:
+        """Raises Forbidden for a token that is confined to another namespace than the one that it touches, or where
+        none such will do.
+        """
+        confined = caller.account.namespace
+        if confined is None:
+            return
+        if proposal.namespaces != [confined]:
+            raise Forbidden(f"The token is confined to the namespace {confined}; this proposal touches others.")
+        if any(change.repository is None for change in (*proposal.changes, *proposal.revision.steps)):
+            rights.require_scope(caller.account, rights.GOVERN)
 
     def _is_author(self, caller: Caller, proposal: Proposal) -> bool:
         return caller.account.name == proposal.author

@@ -56,7 +56,7 @@ class Merges(ProposalUseCases):
                 require_head(proposal, given["head"])
             if not self._is_author(caller, proposal) and not self._is_somewhere(caller, Role.WRITER, proposal, main):
                 raise Forbidden("This is for its author, or a writer of a namespace that it touches.")
-            self._require_confined(caller, proposal)
+            self._require_in_reach(caller, proposal)
             commit = self._merged(caller, proposal)
             try:
                 by = signature(caller)
@@ -66,12 +66,6 @@ class Merges(ProposalUseCases):
                 log.exception("the proposal %d is merged, but that is not recorded yet", number)
                 proposal = replace(proposal, state=MERGED, commit=commit)
             return self._view(caller, proposal, main)
-
-    def _require_confined(self, caller: Caller, proposal: Proposal) -> None:
-        """Raises Forbidden."""
-        confined = caller.account.namespace
-        if confined is not None and proposal.namespaces != [confined]:
-            raise Forbidden(f"The token is confined to the namespace {confined}; this proposal touches others.")
 
     def _merged(self, caller: Caller, proposal: Proposal) -> str:
         """The commit. Raises NotMergeable, and what the store raises."""

@@ -69,6 +69,7 @@ class Proposing(ProposalUseCases):
         resolutions = asked.resolutions(given["resolve"]) if "resolve" in given else []
         with self._held(caller, number) as (proposal, main):
             self._require_author(caller, proposal)
+            self._require_in_reach(caller, proposal)
             require_open(proposal)
             if "head" in given:
                 require_head(proposal, given["head"])
@@ -98,8 +99,9 @@ class Proposing(ProposalUseCases):
     def _turn(self, caller: Caller, number: int, before: str, after: str, verb: str) -> View:
         rights.require_scope(caller.account, rights.PROPOSE)
         with self._held(caller, number) as (proposal, main):
-            if proposal.author != caller.account.name and not self._is_somewhere(caller, Role.OWNER, proposal, main):
+            if not self._is_author(caller, proposal) and not self._is_somewhere(caller, Role.OWNER, proposal, main):
                 raise Forbidden("This is for its author, or an owner of a namespace that it touches.")
+            self._require_in_reach(caller, proposal)
             if proposal.state == after:
                 return self._view(caller, proposal, main)
             if proposal.state != before:
@@ -116,9 +118,11 @@ class Proposing(ProposalUseCases):
             return
         change = Changed(path, main.id_of(path), None)
         namespace = change.namespace or ""
-        rights.require_scope(caller.account, rights.PROPOSE)
         if caller.account.namespace not in (None, namespace):
             raise Forbidden(f"The token is confined to the namespace {caller.account.namespace}; this is {namespace}.")
+        if change.repository is None:
+            # As by the call of its own: a robot's token makes nobody an owner, also where no approval is asked for.
+            rights.require_scope(caller.account, rights.GOVERN)
         if self._role(caller, namespace, main) >= Role.READER:
             return
         if change.repository is None:

@@ -83,6 +83,34 @@ def test_a_token_that_is_confined_proposes_in_its_namespace_only(site):
     assert site.proposals.open(site.as_("olga", namespace="other"), body).proposal.number == 1
 
 
+def test_what_a_token_is_not_confined_to_it_does_not_revise_or_close(site):
+    site.propose("olga", change("other", "db", **NEW))
+    robot = site.as_("olga", namespace="acme")
+    for act in (
+        lambda: site.proposals.revise(robot, 1, {"title": "Another"}),
+        lambda: site.proposals.close(robot, 1),
+    ):
+        with pytest.raises(Forbidden, match="confined"):
+            act()
+    inside = site.as_("olga", namespace="other")
+    assert site.proposals.revise(inside, 1, {"title": "Another"}).proposal.title == "Another"
+    assert site.proposals.close(inside, 1).proposal.state == "closed"
+
+
+def test_a_token_that_is_confined_makes_nobody_an_owner_where_no_approval_is_asked_for(site):
+    policy(site, approvals=0)
+    robot = site.as_("ada", namespace="acme")
+    members = {"namespace": "acme", "document": {"owners": ["ada", "sten"]}}
+    with pytest.raises(Forbidden, match="confined"):
+        site.proposals.open(robot, {"title": "A", "changes": [members]})
+    site.propose("ada", members)
+    with pytest.raises(Forbidden, match="confined"):
+        site.proposals.merge(robot, 1)
+    with pytest.raises(Forbidden, match="confined"):
+        site.proposals.revise(robot, 1, {"title": "Another"})
+    assert site.proposals.merge(site.as_("ada"), 1).proposal.state == "merged"
+
+
 def test_what_would_change_nothing_is_refused(site):
     with pytest.raises(Invalid):
         site.propose("ada", web(description="old"))
