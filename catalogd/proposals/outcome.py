@@ -39,13 +39,11 @@ class Outcomes:
         self._is_public = lru_cache(maxsize=4 * _MOST_KEPT)(self._blob_is_public)
 
     def of(self, proposal: Proposal, main: Reading | Snapshot) -> Merging:
-        """What a merge would do. The users that there are matter to organizations: they are those of when it was worked
-        out; a merge asks again.
-        """
-        paths = [change.path for change in proposal.changes]
-        # An organization goes only where its namespace is empty.
-        paths += [f"data/{change.namespace}" for change in proposal.changes if change.new is None]
-        key = (proposal.head, *map(main.id_of, (*_SCHEMAS, *paths)))
+        """What a merge would do."""
+        if any(change.is_organization for change in proposal.changes):
+            # What main has does not say it all: the users that there are matter, too, and what else is in the namespace.
+            return self.assessed(proposal, *self.merged(proposal, main), main)
+        key = (proposal.head, *map(main.id_of, (*_SCHEMAS, *(change.path for change in proposal.changes))))
         with self._guard:
             kept = self._kept.get(proposal.number)
             if kept is not None and kept[0] == key:

@@ -36,6 +36,10 @@ class Changed:
         """The namespace whose document or repository it is; None for the policy and the schemas."""
         return self.repository[0] if self.repository else names.parse_namespace_path(self.path)
 
+    @property
+    def is_organization(self) -> bool:
+        return names.parse_namespace_path(self.path) is not None
+
 
 @dataclass(frozen=True, slots=True)
 class Revision:

@@ -111,6 +111,15 @@ def test_a_token_that_is_confined_makes_nobody_an_owner_where_no_approval_is_ask
     assert site.proposals.merge(site.as_("ada"), 1).proposal.state == "merged"
 
 
+def test_who_became_a_user_after_it_was_proposed_can_be_made_a_member(site):
+    view = site.propose("rita", {"namespace": "acme", "document": {"writers": ["will", "neo"]}})
+    site.approve("ada", view)
+    assert "does not fit" in site.seen("ada", view).why_not[0]
+    site.accounts.add_user("neo", email="neo@example.org", is_admin=False, password=None)
+    assert site.seen("ada", view).is_mergeable
+    assert site.merge("ada", view).proposal.state == "merged"
+
+
 def test_what_would_change_nothing_is_refused(site):
     with pytest.raises(Invalid):
         site.propose("ada", web(description="old"))
