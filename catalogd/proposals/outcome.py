@@ -41,7 +41,7 @@ class Outcomes:
     def of(self, proposal: Proposal, main: Reading | Snapshot) -> Merging:
         """What a merge would do."""
         if any(change.is_organization for change in proposal.changes):
-            # What main has does not say it all: the users that there are matter, too, and what else is in the namespace.
+            # What main has does not say it all: the users that there are matter, and what else is in the namespace.
             return self.assessed(proposal, *self.merged(proposal, main), main)
         key = (proposal.head, *map(main.id_of, (*_SCHEMAS, *(change.path for change in proposal.changes))))
         with self._guard:
