@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -20,7 +21,11 @@ from catalogd.proposals.register import Register
 from catalogd.proposals.shapes import MERGED, OPEN, Changed, Proposal, Required, View
 from catalogd.store import Reading, Signature, Snapshot, rfc3339
 
+log = logging.getLogger(__name__)
+
 Main = Reading | Snapshot
+
+_DAMAGED = "Some of its content is lost; catalogd doctor says more."
 
 
 class ProposalUseCases(UseCases):
@@ -107,7 +112,11 @@ class ProposalUseCases(UseCases):
     def _seen(self, visibility: rights.Visibility, proposal: Proposal, main: Main, admins: frozenset[str]) -> View:
         if proposal.state != OPEN:
             return View(proposal, None, (), (), rules.ended(proposal))
-        merging = self._outcomes.of(proposal, main)
+        try:
+            merging = self._outcomes.of(proposal, main)
+        except KeyError as error:
+            log.error("proposal %d lacks %s", proposal.number, error.args[0])
+            return View(proposal, None, (), rules.blocking(proposal), (_DAMAGED,))
         try:
             required = self._required(proposal, main, admins)
         except Conflict as error:  # what is asked for nobody knows; what is proposed can be read all the same

@@ -139,7 +139,7 @@ class Outcomes:
     def _pointers_between(self, old: str, new: str) -> frozenset[str] | None:
         try:
             before, after = loads(self.content(old) or b""), loads(self.content(new) or b"")
-        except Malformed:
+        except (Malformed, KeyError):
             return None
         if not isinstance(before, dict) or not isinstance(after, dict):
             return None
@@ -149,7 +149,7 @@ class Outcomes:
     def _blob_is_public(self, blob: str) -> bool:
         try:
             document = loads(self.content(blob) or b"")
-        except Malformed:
+        except (Malformed, KeyError):  # it is none, or lost
             return False
         return isinstance(document, dict) and document.get("is_public", True) is True
 

@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from catalogd.errors import Conflict
+from catalogd.errors import Conflict, StoreFailed
 from catalogd.proposals import form
 from catalogd.proposals.shapes import Proposal
 from catalogd.store import ProposalRepository, Signature
@@ -29,7 +29,7 @@ class Register:
         self._newest = 0
 
     def proposals(self) -> Mapping[int, Proposal]:
-        """Those that can be read, the oldest first."""
+        """Those that can be read, the oldest first. Raises StoreFailed where none can."""
         with self._guard:
             self._follow()
             return self._proposals
@@ -52,8 +52,14 @@ class Register:
         head = self._repository.head()
         if head == self._at:
             return
-        snapshot, read = self._repository.snapshot(head), {}
-        for name in snapshot.names(form.DIRECTORY):
+        read: dict[str, tuple[str, Proposal]] = {}
+        try:
+            snapshot = self._repository.snapshot(head)
+            there = snapshot.names(form.DIRECTORY)
+        except KeyError as error:
+            log.error("the repository of proposals lacks %s", error.args[0])
+            raise StoreFailed("The repository of proposals is damaged; catalogd doctor says more.") from error
+        for name in there:
             path = f"{form.DIRECTORY}/{name}"
             number, blob = form.number_of(name), snapshot.id_of(path)
             if number is None or blob is None:
@@ -67,8 +73,8 @@ class Register:
                 proposal = form.loads(self._repository.blob(blob))
                 if proposal.number == number:
                     read[name] = blob, proposal
-            except Conflict as error:
-                log.error("%s cannot be read: %s", path, error.detail)
+            except (Conflict, KeyError) as error:
+                log.error("%s cannot be read: %s", path, error)
         self._read = read
         by_number = {proposal.number: proposal for _, proposal in read.values()}
         self._proposals, self._at = MappingProxyType(dict(sorted(by_number.items()))), head
