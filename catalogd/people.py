@@ -5,7 +5,7 @@ Users and organizations share one space of names, since either is a namespace; w
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from typing import Any, BinaryIO
 
@@ -144,6 +144,10 @@ class People:
     def are_users(self, names: Iterable[str]) -> set[str]:
         """Those of the names that are users."""
         return self._accounts.are_users(names)
+
+    def active(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the names that are users who may log in."""
+        return frozenset(user.name for user in self._accounts.list_users() if user.is_active and user.name in names)
 
     def admins(self) -> frozenset[str]:
         """The names of all admins who may log in."""

@@ -18,7 +18,7 @@ from catalogd.people import People
 from catalogd.proposals import required as rules
 from catalogd.proposals.outcome import Outcomes
 from catalogd.proposals.register import Register
-from catalogd.proposals.shapes import MERGED, OPEN, Changed, Proposal, Required, View
+from catalogd.proposals.shapes import APPROVE, MERGED, OPEN, Changed, Proposal, Required, View
 from catalogd.store import Reading, Signature, Snapshot, rfc3339
 
 log = logging.getLogger(__name__)
@@ -129,7 +129,9 @@ class ProposalUseCases(UseCases):
         def roles(namespace: str) -> Mapping[str, Role] | None:
             return roles_in(main, namespace)
 
-        return rules.required(proposal, policy_in(main), roles, admins, self._outcomes.pointers)
+        approvers = {review.reviewer for review in proposal.reviews if review.verdict == APPROVE}
+        active = self._people.active(approvers) if approvers else frozenset()
+        return rules.required(proposal, policy_in(main), roles, admins, active, self._outcomes.pointers)
 
     def _admins(self) -> frozenset[str]:
         return self._people.admins()

@@ -29,10 +29,18 @@ RolesIn = Callable[[str], Mapping[str, Role] | None]
 
 
 def required(
-    proposal: Proposal, policy: Policy, roles_in: RolesIn, admins: Collection[str], pointers_of: PointersOf
+    proposal: Proposal,
+    policy: Policy,
+    roles_in: RolesIn,
+    admins: Collection[str],
+    active: Collection[str],
+    pointers_of: PointersOf,
 ) -> tuple[Required, ...]:
-    """What each namespace that it touches asks for, by the owners and the policy that main has. All names are told."""
-    approvals = _approvals(proposal)
+    """What each namespace that it touches asks for, by the owners and the policy that main has. All names are told.
+
+    `active` are those of its reviewers who are users that may log in: nobody else approves.
+    """
+    approvals = _approvals(proposal, active)
     return tuple(
         _required(namespace, proposal, policy, roles_in, admins, pointers_of, approvals)
         for namespace in proposal.namespaces
@@ -97,11 +105,12 @@ def _required(
     return Required(namespace, needed, tuple(given), tuple(sorted(owners - proposal.authors)))
 
 
-def _approvals(proposal: Proposal) -> dict[str, Review]:
+def _approvals(proposal: Proposal, active: Collection[str]) -> dict[str, Review]:
     return {
         review.reviewer: review
         for review in standing(proposal.reviews)
         if review.verdict == APPROVE and review.head == proposal.head and review.reviewer not in proposal.authors
+        if review.operator or review.reviewer in active
     }
 
 

@@ -13,7 +13,8 @@ from catalogd.proposals.base import ProposalUseCases, require_head, require_open
 from catalogd.proposals.shapes import APPROVE, COMMENT, REQUEST_CHANGES, VERDICTS, Proposal, Review, View
 
 _MEMBERS = ("verdict", "comment", "head", "namespace", "repo_name", "pointer")
-_MOST_REVIEWS = 1000
+# Who may only comment must not keep others from approving.
+_MOST_REVIEWS, _MOST_WITH_COMMENT = 1000, 500
 _VERBS = {APPROVE: "Approve", REQUEST_CHANGES: "Request changes of", COMMENT: "Comment on"}
 
 
@@ -42,8 +43,9 @@ class Reviewing(ProposalUseCases):
             by = signature(caller)
             if verdict == APPROVE and by.name in proposal.authors:
                 raise Forbidden("Nobody approves what they have written themselves.")
-            if len(proposal.reviews) >= _MOST_REVIEWS:
-                raise Conflict(f"The proposal has {_MOST_REVIEWS:,} reviews, which are the most that one can have.")
+            if verdict == APPROVE and None in proposal.namespaces and _is_admin_without_scope(caller):
+                raise Forbidden("An admin approves a change of the policy or the schemas with a token of scope admin.")
+            _require_room(proposal, verdict)
             review = Review(
                 id=len(proposal.reviews) + 1,
                 reviewer=by.name,
@@ -83,6 +85,18 @@ class Reviewing(ProposalUseCases):
                 reviews[new] = Review(new, by.name, COMMENT, comment, proposal.head, self._now())
             message = f"Dismiss review {review_id} of proposal {number}"
             return self._view(caller, self._record(by, proposal, message, reviews=tuple(reviews.values())), main)
+
+
+def _is_admin_without_scope(caller: Caller) -> bool:
+    """The approval would count as an admin's, who the credentials do not make anybody."""
+    return caller.account.is_admin and not rights.administers(caller.account)
+
+
+def _require_room(proposal: Proposal, verdict: object) -> None:
+    """Raises Conflict."""
+    most = _MOST_WITH_COMMENT if verdict == COMMENT else _MOST_REVIEWS
+    if len(proposal.reviews) >= most:
+        raise Conflict(f"The proposal has {len(proposal.reviews):,} reviews, which are the most that one can have.")
 
 
 def _path(given: dict, proposal: Proposal) -> str | None:
