@@ -26,6 +26,8 @@ from catalogd.store import Snapshot, blob_id
 _MEMBERS = ("title", "description", "changes")
 # Of one who is no admin: what is asked of owners is their time.
 _MOST_OPEN = 500
+# In all revisions of one, each with the files that it changes: some 150 bytes each, written anew with each event.
+_MOST_REVISED = 50_000
 
 
 class NotResolved(Conflict):
@@ -150,11 +152,15 @@ class Proposing(ProposalUseCases):
         proposal = Proposal(number, title, description, by.name, by.email, OPEN, now, now, (revision,))
         return self._record(by, proposal, f"Open proposal {number}: {title}", revision=revision.head)
 
-    def _add(self, caller: Caller, proposal: Proposal, revision: Revision) -> Proposal:
-        """Hold the lock."""
-        message = f"Revise proposal {proposal.number}"
+    def _add(self, caller: Caller, proposal: Proposal, revision: Revision, **texts: str) -> Proposal:
+        """Hold the lock. Raises Conflict where there were too many."""
+        by, message = signature(caller), f"Revise proposal {proposal.number}"
         revisions = (*proposal.revisions, revision)
-        return self._record(signature(caller), proposal, message, revision=revision.head, revisions=revisions)
+        if sum(1 + len(each.changes) + len(each.steps) for each in revisions) > _MOST_REVISED:
+            raise Conflict(
+                f"The proposal was revised {len(proposal.revisions) - 1:,} times; close it and open another."
+            )
+        return self._record(by, proposal, message, revision=revision.head, revisions=revisions, **texts)
 
     def _made(
         self, caller: Caller, title: str, number: int, files: Mapping[str, bytes | None], main: Snapshot

@@ -67,10 +67,7 @@ class Pushed(Proposing):
             texts["description"] = asked.text(pushed.options["description"], "/description")
         if pushed.head != proposal.head:
             pushed.bring(self._repository.packs)
-            revision = self._pushed(caller, pushed)
-            revisions = (*proposal.revisions, revision)
-            message = f"Revise proposal {proposal.number}"
-            self._record(signature(caller), proposal, message, revision=revision.head, revisions=revisions, **texts)
+            self._add(caller, proposal, self._pushed(caller, pushed), **texts)
             return "is revised"
         if texts:
             self._record(signature(caller), proposal, f"Reword proposal {proposal.number}", **texts)

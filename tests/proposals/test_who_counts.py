@@ -1,4 +1,4 @@
-"""Credentials that are good for less, users who are no more, and commenters without end."""
+"""Credentials that are good for less, users who are no more, comments and revisions without end."""
 
 from __future__ import annotations
 
@@ -50,3 +50,13 @@ def test_comments_without_end_keep_nobody_from_approving(site, monkeypatch):
         for _ in range(4):
             site.review("sten", view, "comment")
     assert not site.approve("ada", view).why_not
+
+
+def test_revisions_without_end_are_refused(site, monkeypatch):
+    monkeypatch.setattr("catalogd.proposals.proposing._MOST_REVISED", 6)
+    view = site.propose("will", web(**NEW))
+    for text in ("newer", "newest"):
+        view = site.proposals.revise(site.as_("will"), 1, {"changes": [web(description=text)]})
+    with pytest.raises(Conflict, match="revised 2 times"):
+        site.proposals.revise(site.as_("will"), 1, {"changes": [web(description="newest of all")]})
+    assert site.seen("will", view) == view
