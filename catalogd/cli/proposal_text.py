@@ -83,9 +83,11 @@ def why_not_resolved(conflicts: Iterable[FieldConflict]) -> str:
 
 
 def _in_short(view: View) -> str:
-    if view.proposal.state != OPEN or view.merging is None:
+    if view.proposal.state != OPEN:
         commit = view.proposal.commit
         return f"{view.proposal.state} by {view.proposal.ended_by}" + (f", in commit {short(commit)}" if commit else "")
+    if view.merging is None:
+        return " ".join(view.why_not)
     missing = sum(required.missing for required in view.required)
     found = [
         f"{len(view.merging.conflicts)} in conflict" if view.merging.conflicts else "",

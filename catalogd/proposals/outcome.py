@@ -94,8 +94,13 @@ class Outcomes:
         return None if change.old is None or change.new is None else self._pointers(change.old, change.new)
 
     def is_public(self, blob: str | None) -> bool:
-        """Whether everybody may see the document of a repository in a blob; True where there is none."""
-        return blob is None or self._is_public(blob)
+        """Whether everybody may see the document of a repository in a blob; True where there is none, False where it
+        is lost.
+        """
+        try:
+            return blob is None or self._is_public(blob)
+        except KeyError:
+            return False
 
     def content(self, blob: str | None) -> bytes | None:
         """The content of a blob of the catalog or of a proposal."""

@@ -108,7 +108,7 @@ class Proposals(Pushed, Reviewing, Merges):
             return False
         try:
             found = self._required(proposal, main, admins)
-        except Conflict:  # under a broken policy nobody's approval is asked for
+        except (Conflict, KeyError):  # nobody's approval is asked for under a broken policy, nor of what is lost
             return False
         for each in found:
             told = each if limits is None else as_told(each, limits)

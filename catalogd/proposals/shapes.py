@@ -161,7 +161,7 @@ class Merging:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A proposal as a caller sees it; of one that is not open `merging` is None and nothing is required.
+    """A proposal as a caller sees it. Of one that is not open, or damaged, `merging` is None and `required` empty.
 
     `blocked_by` are the requests for changes that still stand. `why_not` says in sentences what keeps it from being
     merged; nothing does where it is empty.

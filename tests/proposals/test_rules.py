@@ -120,6 +120,26 @@ def test_who_became_a_user_after_it_was_proposed_can_be_made_a_member(site):
     assert site.merge("ada", view).proposal.state == "merged"
 
 
+def test_a_proposal_whose_objects_are_lost_keeps_nobody_from_the_others(site):
+    policy(site, on_green=["/labels"])
+    lost, kept = site.propose("ada", web(**NEW)), site.propose("ada", web(description="newer"))
+    packs = site.catalog.store.proposals.packs
+    site.close()
+    for index in packs.glob("*.idx"):
+        if f" {lost.proposal.changes[0].new}" in f" {git(packs, 'verify-pack', '-v', str(index))}".replace("\n", " "):
+            index.unlink()
+            index.with_suffix(".pack").unlink()
+    site.open()
+    assert open_numbers(site, "root") == [2, 1]
+    assert open_numbers(site, "sten") == [2]
+    assert "is lost" in site.seen("ada", lost).why_not[0]
+    assert "is lost" not in site.seen("ada", kept).why_not[0]
+    assert open_numbers(site, "ada", reviewer="bert") == [2]
+    with pytest.raises(NotMergeable, match="is lost"):
+        site.merge("ada", lost)
+    assert site.proposals.close(site.as_("ada"), 1).proposal.state == "closed"
+
+
 def test_what_would_change_nothing_is_refused(site):
     with pytest.raises(Invalid):
         site.propose("ada", web(description="old"))
