@@ -12,7 +12,7 @@ import click
 
 from catalogd.accounts import SCOPES, Account, Accounts
 from catalogd.catalog import Caller
-from catalogd.cli.common import hand, load_settings, open_people, with_settings
+from catalogd.cli.common import hand, open_people, with_settings
 from catalogd.documents import loads
 from catalogd.errors import Conflict
 from catalogd.proposals import Proposals
@@ -36,12 +36,11 @@ def with_proposals(command: Callable) -> Callable:
 
     @functools.wraps(command)
     def opened(*, user: str | None, catalog: str | None, config: Path | None, **given: object) -> None:
-        settings = load_settings({"catalog": catalog}, config)
         with open_people(catalog, config) as (people, there, accounts):
             caller = hand(there)
             if user is not None:
                 caller = Caller(_account(accounts, user), caller.request_id)
-            command(Work(Proposals(there, people, settings.public_url), caller), **given)
+            command(Work(Proposals(there, people), caller), **given)
 
     return _as_option(with_settings(opened))
 

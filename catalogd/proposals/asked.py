@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from catalogd import names
@@ -57,6 +57,12 @@ def title(value: object, pointer: str = "/title") -> str:
         fault = "must be one line that says what the proposal does"
         raise Invalid(f"The title {fault}.", [Fault(pointer, fault)])
     return found
+
+
+def texts(given: Mapping[str, object]) -> dict[str, str]:
+    """The title and the description, of those that are given. Raises Invalid."""
+    found = {"title": title(given["title"])} if "title" in given else {}
+    return found | ({"description": text(given["description"], "/description")} if "description" in given else {})
 
 
 def text(value: object, pointer: str, most: int = MOST_TEXT) -> str:

@@ -31,11 +31,10 @@ _DAMAGED = "Some of its content is lost; catalogd doctor says more."
 class ProposalUseCases(UseCases):
     """The parts that the use cases of proposals stand on."""
 
-    def __init__(self, catalog: Catalog, people: People, public_url: str = "", clock: Callable[[], float] = time.time):
+    def __init__(self, catalog: Catalog, people: People, clock: Callable[[], float] = time.time):
         super().__init__(catalog.mirror, clock)
         self._catalog = catalog
         self._people = people
-        self._public_url = public_url
         self._repository = self._store.proposals
         self._register = Register(self._repository, self._model.newest_merged)
         self._outcomes = Outcomes(self._store, people.are_users)

@@ -62,7 +62,7 @@ class Merges(ProposalUseCases):
                 by = signature(caller)
                 proposal = self._record(by, proposal, f"Merge proposal {number}", state=MERGED, commit=commit)
             except CatalogdError:
-                # main has it, and says so; the next who asks records it.
+                # main has it, and says so; the next who changes it records that.
                 log.exception("the proposal %d is merged, but that is not recorded yet", number)
                 proposal = replace(proposal, state=MERGED, commit=commit)
             return self._view(caller, proposal, main)

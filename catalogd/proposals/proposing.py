@@ -75,11 +75,7 @@ class Proposing(ProposalUseCases):
             require_open(proposal)
             if "head" in given:
                 require_head(proposal, given["head"])
-            texts = {}
-            if "title" in given:
-                texts["title"] = asked.title(given["title"])
-            if "description" in given:
-                texts["description"] = asked.text(given["description"], "/description")
+            texts = asked.texts(given)
             proposal = replace(proposal, **texts)
             if changes or resolutions:
                 for change in changes:

@@ -9,10 +9,6 @@ from catalogd.proposals.base import Main, describe, require_open, signature
 from catalogd.proposals.proposing import Proposing
 from catalogd.proposals.shapes import OPEN, Changed, Proposal, Revision
 
-# Of a title that a commit gives: its subject may be longer.
-_MOST_OF_A_TITLE = 200
-_MOST_OF_A_TEXT = 10_000
-
 
 class Pushed(Proposing):
     """What authors do by `git push origin HEAD:refs/for/main`."""
@@ -32,8 +28,10 @@ class Pushed(Proposing):
             proposal = self._meant(caller, pushed, main)
             if proposal is None:
                 self._require_room(caller)
-                title, description = _title(pushed), _description(pushed)
-                pushed.bring(self._repository.packs)
+                texts = asked.texts(pushed.options)
+                title = texts["title"] if "title" in texts else _title(pushed)
+                description = texts["description"] if "description" in texts else _description(pushed)
+                self._repository.take_in(pushed.bring)
                 number = self._register.next_number()
                 self._opened(caller, number, title, description, self._pushed(caller, pushed))
                 said = "is opened"
@@ -60,13 +58,9 @@ class Pushed(Proposing):
         return found
 
     def _followed_up(self, caller: Caller, proposal: Proposal, pushed: PushedRevision) -> str:
-        texts = {}
-        if "title" in pushed.options:
-            texts["title"] = asked.title(pushed.options["title"])
-        if "description" in pushed.options:
-            texts["description"] = asked.text(pushed.options["description"], "/description")
+        texts = asked.texts(pushed.options)
         if pushed.head != proposal.head:
-            pushed.bring(self._repository.packs)
+            self._repository.take_in(pushed.bring)
             self._add(caller, proposal, self._pushed(caller, pushed), **texts)
             return "is revised"
         if texts:
@@ -81,15 +75,11 @@ class Pushed(Proposing):
 
 
 def _title(pushed: PushedRevision) -> str:
-    if "title" in pushed.options:
-        return asked.title(pushed.options["title"])
-    subject = " ".join(pushed.message[0].split())[:_MOST_OF_A_TITLE]
+    subject = " ".join(pushed.message[0].split())[: asked.MOST_TITLE]
     if subject:
         return asked.title(subject)
     return f"Change {describe(Changed(*pushed.changes[0]))}"
 
 
 def _description(pushed: PushedRevision) -> str:
-    if "description" in pushed.options:
-        return asked.text(pushed.options["description"], "/description")
-    return asked.text(pushed.message[1][:_MOST_OF_A_TEXT], "/description")
+    return asked.text(pushed.message[1][: asked.MOST_TEXT], "/description")

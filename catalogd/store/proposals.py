@@ -16,7 +16,7 @@ import os
 import re
 import tempfile
 import threading
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -199,6 +199,11 @@ class ProposalRepository:
         """Mend the ref of a proposal. Hold the lock. Raises NoSpace, StoreFailed."""
         with _told():
             self._point(number, commit)
+
+    def take_in(self, bring: Callable[[Path], None]) -> None:
+        """What brings objects puts them where the packs are. Hold the lock. Raises NoSpace, StoreFailed."""
+        with _told():
+            bring(self.packs)
 
     @property
     def packs(self) -> Path:

@@ -79,7 +79,7 @@ def _handlers(
     lookout: Lookout | None,
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
-    proposals = Proposals(catalog, people, settings.public_url)
+    proposals = Proposals(catalog, people)
     described = description(settings.public_url)
     html, policy = page.render(described)
     by_name = {
