@@ -113,3 +113,9 @@ def parse_namespace_path(path: str) -> str | None:
         return None
     name = parts[1][: -len(".json")]
     return None if fault_in_name(name) else name
+
+
+def namespace_of(path: str) -> str | None:
+    """The namespace whose organization or repository stands at `path`; None for what is the whole catalog's."""
+    repository = parse_document_path(path)
+    return repository[0] if repository else parse_namespace_path(path)

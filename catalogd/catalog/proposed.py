@@ -140,8 +140,8 @@ class ProposedPushes(UseCases):
             refusals.add("Its commits change nothing, so there is nothing to review.")
         else:
             # It would come into the history of what nobody is asked about.
-            asked = {_namespace_of(path) for path, _, _ in changes}
-            for path in sorted(path for path in touched if _namespace_of(path) not in asked):
+            asked = {names.namespace_of(path) for path, _, _ in changes}
+            for path in sorted(path for path in touched if names.namespace_of(path) not in asked):
                 refusals.add(f"{shown_path(path)} is changed by one of its commits, and changed back.", _SQUASH)
         refusals.require_none()
         return tuple(sorted(changes, key=lambda change: change[0]))
@@ -175,12 +175,6 @@ def _base_of(incoming: Incoming, head: str, commits: list[NewCommit]) -> str:
 
 def _changed(change: Difference) -> ChangedPath:
     return change.path, change.old and change.old.id, change.new and change.new.id
-
-
-def _namespace_of(path: str) -> str | None:
-    """Whose owners are asked about a change of it; None where admins are."""
-    repository = names.parse_document_path(path)
-    return repository[0] if repository else names.parse_namespace_path(path)
 
 
 def _message(commit: NewCommit) -> tuple[str, str]:

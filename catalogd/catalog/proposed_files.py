@@ -11,14 +11,14 @@ from catalogd.catalog.pushed_files import Review, misplaced, told
 from catalogd.check import ERROR, Finding, check_policy
 from catalogd.errors import CatalogdError
 
-_KINDS = {names.schema_path(kind): kind for kind in names.KINDS}
+_SCHEMAS = frozenset(map(names.schema_path, names.KINDS))
 
 
 class CommitReview(Review):
     """The review of one commit: its files must be files at their places. What they say may be mended by a later one."""
 
     def _of_file(self, path: str, old: bytes | None, new: bytes | None, is_its_own: bool) -> Iterator[Finding]:
-        if is_its_own and _is_of_the_catalog(path) and not self._pusher.is_admin:
+        if is_its_own and names.namespace_of(path) is None and not self._pusher.is_admin:
             yield misplaced(path, "is changed by proposals of admins only", "Take it out of the commit.")
 
 
@@ -33,7 +33,7 @@ class WholeReview(CommitReview):
 
     def _of_file(self, path: str, old: bytes | None, new: bytes | None, is_its_own: bool) -> Iterator[Finding]:
         yield from super()._of_file(path, old, new, is_its_own)
-        if path in _KINDS:
+        if path in _SCHEMAS:
             yield from self._of_schema(path, new) if self._pusher.is_admin else ()
         elif path == names.POLICY_PATH:
             self.faults += check_policy(new) if new is not None else ()
@@ -55,7 +55,3 @@ class WholeReview(CommitReview):
             self._require_fit(namespace, old, new)
         except CatalogdError as error:
             self.faults += told(error, path, new)
-
-
-def _is_of_the_catalog(path: str) -> bool:
-    return path in _KINDS or path == names.POLICY_PATH

@@ -41,10 +41,9 @@ def require_direct(before: Reading | Snapshot, files: Mapping[str, bytes | None]
     for path, data in files.items():
         if path == names.POLICY_PATH:
             raise Protected("policy.json is reviewed itself: propose this change instead.")
-        repository = names.parse_document_path(path)
-        namespace = repository[0] if repository else names.parse_namespace_path(path)
+        namespace = names.namespace_of(path)
         if namespace is not None and policy.of(namespace).protected:
-            direct = policy.of(namespace).direct if repository else ()
+            direct = policy.of(namespace).direct if names.parse_document_path(path) else ()
             _require_direct(namespace, direct, *_sides(before.read(path), data))
 
 

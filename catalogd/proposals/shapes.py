@@ -34,7 +34,7 @@ class Changed:
     @property
     def namespace(self) -> str | None:
         """The namespace whose document or repository it is; None for the policy and the schemas."""
-        return self.repository[0] if self.repository else names.parse_namespace_path(self.path)
+        return names.namespace_of(self.path)
 
     @property
     def is_organization(self) -> bool:
