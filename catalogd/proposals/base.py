@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 
-from catalogd import names, rights
+from catalogd import rights
 from catalogd.catalog import Caller, Catalog
 from catalogd.catalog.base import UseCases, roles_in
 from catalogd.catalog.protection import policy_in
@@ -89,16 +89,10 @@ class ProposalUseCases(UseCases):
         return any(self._role(caller, namespace, main) >= least for namespace in proposal.namespaces)
 
     def _require_in_reach(self, caller: Caller, proposal: Proposal) -> None:
-        """Raises Forbidden for a token that is confined to another namespace than the one that it touches, or where
-        none such will do.
-        """
+        """Raises Forbidden for a token that is confined to another namespace than the one that it touches."""
         confined = caller.account.namespace
-        if confined is None:
-            return
-        if proposal.namespaces != [confined]:
+        if confined is not None and proposal.namespaces != [confined]:
             raise Forbidden(f"The token is confined to the namespace {confined}; this proposal touches others.")
-        if any(change.repository is None for change in (*proposal.changes, *proposal.revision.steps)):
-            rights.require_scope(caller.account, rights.GOVERN)
 
     def _is_author(self, caller: Caller, proposal: Proposal) -> bool:
         return caller.account.name == proposal.author
@@ -202,11 +196,6 @@ def describe(change: Changed) -> str:
     if repository is not None:
         return "/".join(repository)
     return f"the namespace {change.namespace}" if change.namespace else change.path
-
-
-def is_of_the_catalog(path: str) -> bool:
-    """Whether only admins propose changes of it: the policy and the schemas."""
-    return names.parse_document_path(path) is None and names.parse_namespace_path(path) is None
 
 
 def as_told(required: Required, visibility: rights.Visibility) -> Required:

@@ -57,6 +57,9 @@ class Merges(ProposalUseCases):
             if not self._is_author(caller, proposal) and not self._is_somewhere(caller, Role.WRITER, proposal, main):
                 raise Forbidden("This is for its author, or a writer of a namespace that it touches.")
             self._require_in_reach(caller, proposal)
+            if any(change.is_organization for change in (*proposal.changes, *proposal.revision.steps)):
+                # A robot's token makes nobody an owner, also where the policy asks for no approval.
+                rights.require_scope(caller.account, rights.GOVERN)
             commit = self._merged(caller, proposal)
             try:
                 by = signature(caller)

@@ -15,7 +15,6 @@ from catalogd.proposals.base import (
     Main,
     ProposalUseCases,
     describe,
-    is_of_the_catalog,
     require_head,
     require_open,
     signature,
@@ -111,16 +110,13 @@ class Proposing(ProposalUseCases):
 
     def _require_may_propose(self, caller: Caller, path: str, main: Main) -> None:
         """Raises NotFound, Forbidden."""
-        if is_of_the_catalog(path):
+        change = Changed(path, main.id_of(path), None)
+        namespace = change.namespace
+        if namespace is None:
             rights.require_admin(caller.account)
             return
-        change = Changed(path, main.id_of(path), None)
-        namespace = change.namespace or ""
         if caller.account.namespace not in (None, namespace):
             raise Forbidden(f"The token is confined to the namespace {caller.account.namespace}; this is {namespace}.")
-        if change.repository is None:
-            # As by the call of its own: a robot's token makes nobody an owner, also where no approval is asked for.
-            rights.require_scope(caller.account, rights.GOVERN)
         if self._role(caller, namespace, main) >= Role.READER:
             return
         if change.repository is None:

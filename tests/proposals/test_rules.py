@@ -101,13 +101,9 @@ def test_a_token_that_is_confined_makes_nobody_an_owner_where_no_approval_is_ask
     policy(site, approvals=0)
     robot = site.as_("ada", namespace="acme")
     members = {"namespace": "acme", "document": {"owners": ["ada", "sten"]}}
-    with pytest.raises(Forbidden, match="confined"):
-        site.proposals.open(robot, {"title": "A", "changes": [members]})
-    site.propose("ada", members)
+    site.proposals.open(robot, {"title": "A", "changes": [members]})
     with pytest.raises(Forbidden, match="confined"):
         site.proposals.merge(robot, 1)
-    with pytest.raises(Forbidden, match="confined"):
-        site.proposals.revise(robot, 1, {"title": "Another"})
     assert site.proposals.merge(site.as_("ada"), 1).proposal.state == "merged"
 
 
