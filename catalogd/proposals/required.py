@@ -101,7 +101,9 @@ def _required(
         owners = {namespace} if roles is None else {user for user, role in roles.items() if role is Role.OWNER}
     given = sorted(name for name, review in approvals.items() if review.operator or name in admins or name in owners)
     is_green = namespace is not None and _is_on_green(namespace, proposal, rules, pointers_of)
-    needed = 0 if is_green else rules.approvals
+    names_members = any(each.is_organization and each.namespace == namespace for each in proposal.changes)
+    # Whatever the policy says, nobody makes himself an owner.
+    needed = 0 if is_green else max(rules.approvals, int(names_members))
     return Required(namespace, needed, tuple(given), tuple(sorted(owners - proposal.authors)))
 
 

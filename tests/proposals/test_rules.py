@@ -579,6 +579,15 @@ def test_a_policy_lets_fields_in_on_green_checks_alone(site):
     assert not site.review("rita", blocked, "request_changes").is_mergeable
 
 
+def test_members_never_come_in_without_an_approval(site):
+    policy(site, approvals=0)
+    assert site.propose("sten", web(**NEW)).is_mergeable
+    view = site.propose("rita", {"namespace": "acme", "document": {"owners": ["ada", "bert", "rita"]}})
+    assert [each.missing for each in view.required] == [1]
+    with pytest.raises(NotMergeable):
+        site.merge("rita", view)
+
+
 def test_members_never_come_in_on_green_checks(site):
     policy(site, on_green=["/description"])
     assert not site.propose("rita", {"namespace": "acme", "document": {"description": "We"}}).is_mergeable
