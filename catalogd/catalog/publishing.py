@@ -46,7 +46,8 @@ class Publishing(UseCases):
     def advertise_public(self, protocol: str | None, is_wanted: IsWanted) -> bytes:
         """What git is told first. Raises Malformed, Unavailable, ClientGone."""
         self.publish()
-        return self._store.publication.upload_pack.advertise(protocol, is_wanted)
+        public = self._store.publication
+        return public.upload_pack.advertise(protocol, public.head(), is_wanted)
 
     def upload_public(self, protocol: str | None, asked: bytes, is_wanted: IsWanted) -> BinaryIO:
         """The answer to what git asks, as a file that the caller closes. Raises as advertise_public()."""

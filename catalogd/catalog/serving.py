@@ -17,7 +17,7 @@ class Serving(UseCases):
     def advertise(self, caller: Caller, protocol: str | None, is_wanted: IsWanted) -> bytes:
         """What git is told first. Raises Unauthenticated, Forbidden, Malformed, Unavailable, ClientGone."""
         rights.require_clone(caller.account)
-        return self._store.upload_pack.advertise(protocol, is_wanted)
+        return self._store.upload_pack.advertise(protocol, self._store.head(), is_wanted)
 
     def upload_pack(self, caller: Caller, protocol: str | None, asked: bytes, is_wanted: IsWanted) -> BinaryIO:
         """The answer to what git asks, as a file that the caller closes. Raises as advertise()."""
@@ -27,7 +27,8 @@ class Serving(UseCases):
     def advertise_proposals(self, caller: Caller, protocol: str | None, is_wanted: IsWanted) -> bytes:
         """As advertise(), and raises NotFound where nothing was ever proposed, ReadOnly on a replica."""
         self._require_proposals(caller)
-        return self._store.proposals.upload_pack.advertise(protocol, is_wanted)
+        proposals = self._store.proposals
+        return proposals.upload_pack.advertise(protocol, proposals.head(), is_wanted)
 
     def upload_proposals(self, caller: Caller, protocol: str | None, asked: bytes, is_wanted: IsWanted) -> BinaryIO:
         """As upload_pack(). Raises as advertise_proposals()."""

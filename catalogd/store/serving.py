@@ -1,8 +1,8 @@
 """Serving git clients: C git's upload-pack, run for one request at a time.
 
 What it sends goes from the child into a file, never through our memory, and is sent from there; so a slow reader holds
-no child. The answer to a client that has nothing yet, a clone, is the same for all who ask in the same words: it is
-kept until somebody asks after main has moved, and made once however many ask at the same moment.
+no child. What refs there are, and the answer to a client that has nothing yet, a clone, is the same for all who ask in
+the same words: it is kept until somebody asks after main has moved, and made once however many ask at the same moment.
 """
 
 from __future__ import annotations
@@ -22,8 +22,9 @@ from catalogd.store.children import Children, IsWanted, acquire, command, requir
 from catalogd.store.files import read_or_none
 from catalogd.store.refs import BRANCH
 
-# So many answers to clones are kept at most: what a few versions of git ask for, whole and shallow.
-_MOST_KEPT = 8
+# So many answers are kept at most: to clones what a few versions of git ask for, whole and shallow; about refs, which
+# are small, what these and people who look for a branch or a tag ask for.
+_MOST_CLONES, _MOST_REFS = 8, 32
 
 # The versions of the protocol that there are (gitprotocol-v2, "Initial Client Request").
 _PROTOCOL = re.compile(r"version=[012]")
@@ -70,6 +71,33 @@ class _Kept:
             return None
 
 
+class _Answers:
+    """The answers that are kept of one repository as it is at one commit: the ones that were asked for last."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._guard = threading.Lock()
+        self._at: str | None = None
+        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+
+    def close(self) -> None:
+        """Keep none any longer."""
+        with self._guard:
+            self._kept.clear()
+
+    def get(self, head: str | None, key: bytes) -> _Kept:
+        """That for a key, once it is made. Those of another head are kept no longer."""
+        with self._guard:
+            if head != self._at:
+                self._kept.clear()
+                self._at = head
+            kept = self._kept.setdefault(key, _Kept())
+            self._kept.move_to_end(key)
+            while len(self._kept) > self._most:
+                self._kept.popitem(last=False)
+            return kept
+
+
 class UploadPack:
     """The upload-pack of one repository of git's. Use from any number of threads.
 
@@ -81,40 +109,52 @@ class UploadPack:
         self._shown = (*ONLY_MAIN, *(("transfer.hideRefs", f"!{prefix}") for prefix in more))
         self._scratch = scratch
         self._children = children
-        self._guard = threading.Lock()
-        self._kept_at: str | None = None
-        self._kept: OrderedDict[bytes, _Kept] = OrderedDict()
+        self._clones = _Answers(_MOST_CLONES)
+        # Refs beside main may move, or be mended, without it.
+        self._refs = _Answers(0 if more else _MOST_REFS)
 
     def close(self) -> None:
         """Keep no answer any longer."""
-        with self._guard:
-            self._kept.clear()
+        self._clones.close()
+        self._refs.close()
 
-    def advertise(self, protocol: str | None, is_wanted: IsWanted) -> bytes:
-        """What a client is told first: the refs, or from version 2 on what it may ask.
+    def advertise(self, protocol: str | None, head: str | None, is_wanted: IsWanted) -> bytes:
+        """What a client is told first: the refs, or from version 2 on what it may ask. `head` as of answer().
 
         Raises Malformed for a protocol that there is not, Unavailable, NoSpace, ClientGone.
         """
-        answer, _ = self._run(("--http-backend-info-refs",), protocol, b"", is_wanted)
-        with answer:
+        with self._kept(self._refs, ("--http-backend-info-refs",), protocol, b"", head, is_wanted) as answer:
             refs = answer.read()
         return refs if protocol == "version=2" else _SERVICE + refs
 
     def answer(self, protocol: str | None, asked: bytes, head: str | None, is_wanted: IsWanted) -> BinaryIO:
-        """The answer to a request, as a file of its own to read from its beginning. `head` is main now, which moves
-        whenever a ref has: what a client asks names commits, and what it is told of refs is not kept.
+        """The answer to a request, as a file of its own to read from its beginning.
 
-        Raises as advertise().
+        `head` is main as the caller has found it before. Raises as advertise().
         """
-        if _HAVE in asked or _LIST_REFS in asked:
+        if _HAVE in asked:
             return self._run((), protocol, asked, is_wanted)[0]
-        kept = self._kept_for(head, hashlib.sha256(f"{protocol} {self._shows_head}\n".encode() + asked).digest())
+        answers = self._refs if _LIST_REFS in asked else self._clones
+        return self._kept(answers, (), protocol, asked, head, is_wanted)
+
+    def _kept(
+        self,
+        answers: _Answers,
+        options: tuple[str, ...],
+        protocol: str | None,
+        asked: bytes,
+        head: str | None,
+        is_wanted: IsWanted,
+    ) -> BinaryIO:
+        """An answer that is made once for each head and all who ask the same. Raises as advertise()."""
+        key = hashlib.sha256(f"{options} {protocol} {self._shows_head}\n".encode() + asked).digest()
+        kept = answers.get(head, key)
         acquire(kept.making.acquire, is_wanted)
         try:
             again = kept.again()
             if again is not None:
                 return again
-            answer, is_good = self._run((), protocol, asked, is_wanted)
+            answer, is_good = self._run(options, protocol, asked, is_wanted)
             return kept.keep(answer) if is_good else answer
         finally:
             kept.making.release()
@@ -123,17 +163,6 @@ class UploadPack:
     def _shows_head(self) -> bool:
         """Whether HEAD is main: another branch that a hand has checked out is not shown."""
         return read_or_none(self._git_dir / "HEAD") == b"ref: %s\n" % BRANCH.encode()
-
-    def _kept_for(self, head: str | None, key: bytes) -> _Kept:
-        with self._guard:
-            if head != self._kept_at:
-                self._kept.clear()
-                self._kept_at = head
-            kept = self._kept.setdefault(key, _Kept())
-            self._kept.move_to_end(key)
-            while len(self._kept) > _MOST_KEPT:
-                self._kept.popitem(last=False)
-            return kept
 
     def _run(
         self, options: tuple[str, ...], protocol: str | None, asked: bytes, is_wanted: IsWanted

@@ -97,7 +97,7 @@ def test_no_git_that_serves_the_catalog_shows_what_was_fetched(store, other, rem
     put(store, "data/x/y.json", b"1\n")
     fetched = remote_of(other).fetch()
     for protocol in (None, "version=1", "version=2"):
-        assert fetched.encode() not in store.upload_pack.advertise(protocol, lambda: True)
+        assert fetched.encode() not in store.upload_pack.advertise(protocol, store.head(), lambda: True)
     with store.upload_pack.answer("version=2", b"0014command=ls-refs\n0000", store.head(), lambda: True) as answer:
         said = answer.read()
     assert store.head().encode() in said

@@ -112,3 +112,46 @@ def test_what_git_refuses_is_told_in_its_words_and_never_kept(upload_pack: Uploa
             assert not Path(refused.name).exists() or Path(refused.name).parent == tmp_path
     with pytest.raises(Malformed):
         upload_pack.answer("version=2", b"hello", "head", lambda: True)
+
+
+LIST_REFS = b"0014command=ls-refs\n00010009peel\n0000"
+
+
+def test_refs_are_listed_once_for_all_who_ask_until_main_moves(upload_pack: UploadPack, tmp_path: Path, git):
+    def listed() -> tuple[str, bytes, bytes]:
+        head = git(tmp_path / "r", "rev-parse", "main").strip()
+        with upload_pack.answer("version=2", LIST_REFS, head, lambda: True) as refs:
+            return refs.name, refs.read(), upload_pack.advertise(None, head, lambda: True)
+
+    first = listed()
+    assert listed() == first
+    git(tmp_path / "r", "commit", "-q", "--allow-empty", "-m", "two")
+    moved = listed()
+    head = git(tmp_path / "r", "rev-parse", "main").strip().encode()
+    assert moved[0] != first[0]
+    for old, new in zip(first[1:], moved[1:], strict=True):
+        assert head in new and head not in old
+
+
+def test_of_refs_beside_main_which_move_without_it_nothing_is_kept(tmp_path: Path, git):
+    git(tmp_path, "init", "-q", "-b", "main", "r")
+    git(tmp_path / "r", "commit", "-q", "--allow-empty", "-m", "one")
+    upload_pack = UploadPack(tmp_path / "r" / ".git", tmp_path, Children(2), ["refs/more"])
+    head = git(tmp_path / "r", "rev-parse", "main").strip()
+    for ref in (b"refs/more/1", b"refs/more/2"):
+        git(tmp_path / "r", "update-ref", ref.decode(), head)
+        with upload_pack.answer("version=2", LIST_REFS, head, lambda: True) as refs:
+            assert ref in refs.read()
+        assert ref in upload_pack.advertise(None, head, lambda: True)
+
+
+def test_the_refs_of_many_askers_push_no_clone_out(upload_pack: UploadPack, tmp_path: Path, git):
+    head = git(tmp_path / "r", "rev-parse", "main").strip()
+    with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as clone:
+        for number in range(40):
+            prefix = b"001dref-prefix refs/tags/v%02d\n" % number
+            asked = b"0014command=ls-refs\n0001" + prefix + b"0000"
+            upload_pack.answer("version=2", asked, head, lambda: True).close()
+        with upload_pack.answer("version=2", clone_request(head), head, lambda: True) as again:
+            assert again.name == clone.name
+    assert len([file for file in tmp_path.iterdir() if file.is_file()]) == 33
