@@ -7,6 +7,7 @@ it.
 
 from __future__ import annotations
 
+import io
 import json
 import re
 import secrets
@@ -14,12 +15,14 @@ import time
 from typing import Any
 
 from waitress.adjustments import Adjustments
+from waitress.buffers import ReadOnlyFileBasedBuffer
 from waitress.channel import HTTPChannel
 from waitress.parser import HTTPRequestParser, ParsingError
 from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
+from catalogd.sender import TURN, Sender, Sending
 from catalogd.web.errors import PROBLEM, is_git, is_push, kind_for_status, problem
 
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
@@ -42,8 +45,6 @@ _LINGER = 2.0
 # How long a worker waits for the reader of a reply that comes in pieces, in seconds. A reply in one piece,
 # and a file of any size, it hands over whole.
 _READER_PATIENCE = 10.0
-# So many bytes are sent to one client before others have their turn.
-_TURN = 64 * 1024
 
 
 class Limits(Adjustments):
@@ -182,8 +183,21 @@ def _sentence(error: Error, adjustments: Limits, request: HTTPRequestParser) -> 
     return text if text.endswith(".") else f"{text}."
 
 
+class _File(ReadOnlyFileBasedBuffer):
+    """A body that is a file. What is left of a large one is got as a whole, for the sender."""
+
+    def get(self, numbytes: int = -1, skip: bool = False) -> bytes | _File:
+        has_number = hasattr(self.file, "fileno") and not isinstance(self.file, io.BytesIO)
+        return self if has_number and len(self) > TURN else super().get(numbytes, skip)
+
+
 class Task(WSGITask):
     """Sends a reply's headers and body in one piece, and tells clients to go while the server stops."""
+
+    def get_environment(self) -> dict[str, Any]:
+        environ = super().get_environment()
+        environ["wsgi.file_wrapper"] = _File
+        return environ
 
     def write(self, data: bytes) -> None:
         if self.wrote_header or not data or self.content_length != len(data):
@@ -211,6 +225,7 @@ class Channel(HTTPChannel):
     _lingers_until: float | None = None
     _receiving_since: float | None = None
     _left_of_turn = 0
+    _sending: Sending | None = None
 
     def received(self, data: bytes) -> bool:
         accepted = super().received(data)
@@ -268,16 +283,58 @@ class Channel(HTTPChannel):
             self._linger()
 
     def _flush_some(self, do_close: bool = True) -> bool:
+        if self._sending is not None:
+            return False
         # waitress would send to one client for as long as it reads as fast as that, and to nobody else meanwhile.
-        self._left_of_turn = self.sendbuf_len = _TURN
+        self._left_of_turn = self.sendbuf_len = TURN
         return super()._flush_some(do_close)
 
-    def send(self, data: bytes, do_close: bool = True) -> int:
+    def writable(self) -> bool:
+        return self._sending is None and super().writable()
+
+    def send(self, data: bytes | _File, do_close: bool = True) -> int:
+        if isinstance(data, _File):
+            self._hand_over(data)
+            return 0
         if self._left_of_turn <= 0:
             return 0
         sent = super().send(data, do_close)
         self._left_of_turn -= sent
         return sent
+
+    def _hand_over(self, body: _File) -> None:
+        """The file goes to the sender. Until it comes back its length is still counted, and nothing else is sent."""
+        sender: Sender = self.server.sender
+        size = len(body)
+
+        def ended(is_whole: bool) -> None:
+            self.server.trigger.pull_trigger(lambda: self._take_back(size, is_whole))
+
+        self._sending = sender.send(self.socket, body.file, size, self._was_active, ended)
+        self.outbufs.remove(body)
+
+    def _was_active(self) -> None:
+        self.last_activity = time.time()
+
+    def _take_back(self, size: int, is_whole: bool) -> None:
+        """In waitress's main thread. The lock is held by a worker that is still handing over."""
+        with self.outbuf_lock:
+            self._sending = None
+            if not self.connected:
+                return
+            self.total_outbufs_len -= size
+            self.outbuf_lock.notify()
+        if not is_whole:
+            self.handle_close()
+
+    def break_off(self) -> None:
+        """End what is being sent to a client that takes nothing of it any more."""
+        if self._sending is not None:
+            self._sending.break_off()
+
+    def handle_close(self) -> None:
+        self.break_off()
+        super().handle_close()
 
     def _linger(self) -> None:
         """The reply is out; now only the other side may end this, within its time."""

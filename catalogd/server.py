@@ -23,6 +23,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from catalogd.http_parser import Channel, Limits
+from catalogd.sender import Sender
 from catalogd.settings import Address, Settings
 
 log = logging.getLogger(__name__)
@@ -65,8 +66,11 @@ class Server:
         # Of their own, so that no number of clones keeps the API waiting.
         self._git_dispatcher = ThreadedTaskDispatcher()
         self._git_dispatcher.set_thread_count(_GIT_THREADS)
+        self._sender = Sender()
         dispatchers = self._dispatcher, self._git_dispatcher
-        self._listeners = [_Listener(application, self._map, dispatchers, adjustments, bound) for bound in sockets]
+        self._listeners = [
+            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender) for bound in sockets
+        ]
 
     def run(self) -> None:
         """Serves until `stop` is called or, in the main thread, SIGTERM or SIGINT arrives; then closes."""
@@ -104,6 +108,7 @@ class Server:
         self._is_closed = True
         self._dispatcher.shutdown(timeout=1)
         self._git_dispatcher.shutdown(timeout=1)
+        self._sender.close()
         wasyncore.close_all(self._map, ignore_all=True)
 
     @contextmanager
@@ -136,7 +141,9 @@ class _Listener(TcpWSGIServer):
         dispatchers: tuple[ThreadedTaskDispatcher, ThreadedTaskDispatcher],
         adjustments: Adjustments,
         bound: socket.socket,
+        sender: Sender,
     ):
+        self.sender = sender
         dispatcher, self._git_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
@@ -146,6 +153,8 @@ class _Listener(TcpWSGIServer):
         for channel in self.active_channels.values():
             if channel.is_too_slow(_SLOWEST_REQUEST):
                 channel.will_close = True
+            if channel.will_close:
+                channel.break_off()
 
     def add_task(self, task: Channel) -> None:
         if task.is_gits:
@@ -200,11 +209,9 @@ def _proxy(address: str) -> dict[str, Any]:
 
 
 def _connection_limit() -> int:
-    """Half of the descriptors that the process may have: a body and a reply may each need another, for a
-    file.
-    """
+    """A third of the descriptors that the process may have: a connection that a file is sent to needs two more."""
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return 4096 if soft == resource.RLIM_INFINITY else max(64, min(4096, soft // 2))
+    return 4096 if soft == resource.RLIM_INFINITY else max(64, min(4096, soft // 3))
 
 
 def _bind(address: Address) -> list[socket.socket]:
