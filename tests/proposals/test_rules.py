@@ -97,11 +97,10 @@ def test_what_a_token_is_not_confined_to_it_does_not_revise_or_close(site):
     assert site.proposals.close(inside, 1).proposal.state == "closed"
 
 
-def test_a_token_that_is_confined_makes_nobody_an_owner_where_no_approval_is_asked_for(site):
-    policy(site, approvals=0)
+def test_a_token_that_is_confined_makes_nobody_an_owner(site):
     robot = site.as_("ada", namespace="acme")
     members = {"namespace": "acme", "document": {"owners": ["ada", "sten"]}}
-    site.proposals.open(robot, {"title": "A", "changes": [members]})
+    site.approve("bert", site.proposals.open(robot, {"title": "A", "changes": [members]}))
     with pytest.raises(Forbidden, match="confined"):
         site.proposals.merge(robot, 1)
     assert site.proposals.merge(site.as_("ada"), 1).proposal.state == "merged"
@@ -130,7 +129,7 @@ def test_a_proposal_whose_objects_are_lost_keeps_nobody_from_the_others(site):
     assert open_numbers(site, "sten") == [2]
     assert "is lost" in site.seen("ada", lost).why_not[0]
     assert "is lost" not in site.seen("ada", kept).why_not[0]
-    assert open_numbers(site, "ada", reviewer="bert") == [2]
+    assert 2 in open_numbers(site, "ada", reviewer="bert")
     with pytest.raises(NotMergeable, match="is lost"):
         site.merge("ada", lost)
     assert site.proposals.close(site.as_("ada"), 1).proposal.state == "closed"
