@@ -30,6 +30,8 @@ SHARED = [f"shared{number}" for number in range(4)]
 _ONE_IN = 5
 # How long a hand goes on with what it has begun, in seconds.
 _PATIENCE = 20.0
+# So many edits each hand commits, however long that takes.
+_LEAST = 2
 
 
 def document_path(repo_name: str) -> str:
@@ -154,7 +156,8 @@ def _hand(root: Path, name: str, seconds: float) -> None:
     until = time.monotonic() + seconds
     chance = random.Random(name)
     step = 0
-    while time.monotonic() < until:
+    # On a slow machine the time is too short for some to commit at all: those go on.
+    while step < _LEAST or time.monotonic() < until:
         step += 1
         if step % _ONE_IN == 0:
             wish = Committed(f"hand {name} step {step}", chance.choice(SHARED), f"h{name}.{step % 4}", f"{name}/{step}")
@@ -166,7 +169,7 @@ def _hand(root: Path, name: str, seconds: float) -> None:
                 f"h{name}.{step % 4}",
                 f"{name}/{step}",
             )
-            _on_a_file_of_its_own(root, wish, until + _PATIENCE)
+            _on_a_file_of_its_own(root, wish, max(until, time.monotonic()) + _PATIENCE)
 
 
 def _on_a_file_of_its_own(root: Path, wish: Committed, until: float) -> None:

@@ -179,8 +179,8 @@ def test_clients_and_hands_write_at_once_and_every_write_is_in_the_history_once(
     hands = Hands(loaded, HANDS, SECONDS, told)
     clients = Clients(loaded, CLIENTS, told)
     time.sleep(SECONDS)
+    hands.wait()  # beside the clients, so that these do not keep them from it
     clients.stop()
-    hands.wait()
     said = f"{len(told.acknowledged)} acknowledged, {len(told.committed)} by hand, refused: {told.refused}"
     record_property("load", said)
     print(said)
