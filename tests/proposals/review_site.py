@@ -27,7 +27,11 @@ class ReviewSite:
     """acme is owned by ada and bert, has the writer will and the reader rita; other is olga's; sten has no role."""
 
     def __init__(self, root: Path):
+        """A new one, or what one has left there."""
         self.root = root
+        if root.exists():
+            self.open()
+            return
         Store.create(root)
         self.open()
         schemas = {path: data for path, data in sample_files().items() if path.startswith("schemas/")}

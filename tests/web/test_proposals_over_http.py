@@ -16,6 +16,8 @@ from web_site import IMAGE, Site, problem
 from catalogd.web.app import description
 from catalogd.web.history import DIFF
 
+pytestmark = pytest.mark.slow
+
 _NUMBERS = itertools.count(1)
 DESCRIPTION = description()
 ALL = "/v1/proposals"
