@@ -201,9 +201,11 @@ def _remove(lock_file: Path, inode: int) -> bool:
     return True
 
 
-def is_leftover(file: Path) -> bool:
-    """Whether a scratch file, "<process id>-...", belongs to a process that is dead."""
-    owner = file.name.partition("-")[0]
+def is_leftover(file: Path, owner: str | None = None) -> bool:
+    """Whether a file belongs to a process that is dead: to `owner`, or to that in the name of a scratch file,
+    "<process id>-...".
+    """
+    owner = file.name.partition("-")[0] if owner is None else owner
     if not owner.isdigit() or not is_process_alive(int(owner)):
         return True
     # Process ids come again: in a container a server has the same one at every start.

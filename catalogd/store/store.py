@@ -378,7 +378,9 @@ class Store(Reader):
 
     def _recover(self) -> None:
         """Mend what a kill or a power cut left: before anything is served. The lock is held."""
-        for leftover in [*self._packs.glob(TEMPORARY_PREFIX + "*"), *self.private.glob(".followed.*")]:
+        # A server that runs may be about to put its own in place.
+        begun = [file for file in self.private.glob(".followed.*") if is_leftover(file, file.name.rpartition(".")[2])]
+        for leftover in [*self._packs.glob(TEMPORARY_PREFIX + "*"), *begun]:
             leftover.unlink(missing_ok=True)
         for lock_file in self._branch.locks():
             clear_stale(lock_file, self._scratch, self.root, patience=_PATIENCE)

@@ -290,3 +290,12 @@ def test_recovery_when_the_working_tree_is_on_another_branch_leaves_it_alone(the
     Store(there).close()
     assert (there / DOCUMENT).read_bytes() == b"1\n"
     assert complaints(there) == []
+
+
+def test_opening_leaves_what_a_running_server_is_about_to_put_in_place(there):
+    private = there / ".git/catalogd"
+    ours, dead = private / f".followed.{os.getpid()}", private / f".followed.{dead_process()}"
+    ours.write_bytes(b"x")
+    dead.write_bytes(b"x")
+    Store(there).close()
+    assert (ours.exists(), dead.exists()) == (True, False)
