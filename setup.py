@@ -43,6 +43,9 @@ setup(
         "SQLAlchemy>=2.0.30",
         "argon2-cffi>=23.1",
         "prometheus-client>=0.20",
+        "PyJWT[crypto]>=2.8",
+        "cryptography>=42",
+        "urllib3>=2.2",
     ],
     extras_require={
         "test": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.5", "psycopg[binary]>=3.1"],

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from catalogd.accounts import SCOPE_ADMIN, SCOPE_CATALOG, SCOPE_READ, SCOPE_WRITE, Account
+from catalogd.accounts import SCOPE_ADMIN, SCOPE_CATALOG, SCOPE_READ, SCOPE_REGISTRY, SCOPE_WRITE, Account
 from catalogd.documents import Role
 from catalogd.errors import Forbidden, Unauthenticated
 
@@ -44,7 +44,9 @@ class Right:
     @property
     def least_scope(self) -> str | None:
         """The scope to ask for; those that give more do as well."""
-        return next((scope for scope in (SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN) if scope in self.scopes), None)
+        return next(
+            (scope for scope in (SCOPE_READ, SCOPE_WRITE, SCOPE_ADMIN, SCOPE_REGISTRY) if scope in self.scopes), None
+        )
 
 
 OPEN = Right("open", "Anybody. Credentials are not looked at.", takes_credentials=False, needs_credentials=False)
@@ -86,11 +88,14 @@ MERGE = Right(
     "merge", "An author, or a writer of a namespace that it touches, once nothing stands against it.", _WRITING,
     Role.WRITER,
 )  # fmt: skip
+REPORT = Right(
+    "report", "A registry: anybody with a token of the scope `registry`.", frozenset({SCOPE_REGISTRY}), unconfined=True
+)
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
 RIGHTS = (
     OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, PROPOSE, REVIEW, MERGE, IDENTIFY, KEEP, MANAGE,
-    CLONE, PUSH, TELL, ADMINISTER,
+    CLONE, PUSH, TELL, REPORT, ADMINISTER,
 )  # fmt: skip
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}

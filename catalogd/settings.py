@@ -29,6 +29,7 @@ _ENV_NOT_OURS = ("CATALOGD_TEST_",)
 _ENV_CONFIG = "CATALOGD_CONFIG"
 
 LOG_LEVELS = ("debug", "info", "warning", "error")
+REGISTRY_CREATE = ("existing", "always", "never")
 
 KIB, MIB, GIB = 1024, 1024**2, 1024**3
 
@@ -154,6 +155,25 @@ def _secret(raw: object) -> str:
     return raw
 
 
+def _user(raw: object) -> str:
+    # A colon would end it in HTTP's Basic scheme.
+    if not isinstance(raw, str) or not re.fullmatch(r"[^\x00-\x1f\x7f:]{0,200}", raw):
+        raise ValueError("empty or the name of a user, without a colon")
+    return raw
+
+
+def _text(raw: object) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[^\x00-\x1f\x7f]{0,10000}", raw):
+        raise ValueError("text without control characters")
+    return raw
+
+
+def _service(raw: object) -> str:
+    if not isinstance(raw, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9 ._:/-]{0,199}", raw):
+        raise ValueError("1 to 200 letters, digits, spaces, '.', '_', ':', '/' or '-', such as registry.example.org")
+    return raw
+
+
 def _ip_or_empty(raw: object) -> str:
     if raw == "":
         return ""
@@ -246,6 +266,30 @@ class Settings:
     sync_secret: str = field(
         **_setting(_secret, "", "what webhooks to `POST /v1/sync` are signed with; empty refuses them", secret=True)
     )
+    registry_url: str = field(
+        **_setting(_public_url, "", "address of the registry that the catalog describes; empty: it is not read")
+    )
+    registry_user: str = field(
+        **_setting(_user, "", "whom the registry is read as; empty: nobody, or the server itself")
+    )
+    registry_password: str = field(**_setting(_text, "", "the password or token of that user", secret=True))
+    registry_service: str = field(
+        **_setting(_service, "registry", "name of the registry in the tokens made for it, as in its configuration")
+    )
+    registry_create: str = field(
+        **_setting(
+            _choice(*REGISTRY_CREATE),
+            "existing",
+            "where a repository that the registry tells of is created, private: existing namespaces, always, never",
+        )
+    )
+    registry_interval: float = field(
+        **_setting(_seconds(1, 604_800), "3600", "how often the catalog is compared with the registry, in seconds")
+    )
+    registry_timeout: float = field(
+        **_setting(_seconds(0.1, 600), "10", "how long an answer of the registry is waited for, in seconds")
+    )
+    registry_jobs: int = field(**_setting(_whole(1, 64), "8", "how many requests are made to the registry at once"))
     trusted_proxy: str = field(
         **_setting(_ip_or_empty, "", "IP address of a proxy whose X-Forwarded-For is believed; empty for none")
     )

@@ -22,6 +22,7 @@ FLOORS = {
         *(
             "catalog",
             "proposals",
+            "registry",
             "accounts",
             "activity",
             "people",
@@ -52,6 +53,9 @@ KNOWN_ONLY_TO = {
     "jsonschema": {"documents"},
     "referencing": {"documents"},
     "argon2": {"credentials"},
+    "jwt": {"registry"},
+    "cryptography": {"registry"},
+    "urllib3": {"registry"},
 }
 
 

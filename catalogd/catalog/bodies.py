@@ -70,7 +70,7 @@ def merge_patch(target: object, patch: object) -> object:
 
 def with_tag(document: Document, tag: str, body: object, now: str) -> Document:
     """The document with a tag set. One that points to the same image already stays as it is. Raises Invalid."""
-    fields = members(body, allowed=("image_id", "digest", "architectures"))
+    fields = members(body, allowed=("image_id", "digest", "architectures", "size"))
     if "image_id" not in fields:
         raise Invalid("The body has no image_id.", [Fault("/image_id", "is required: 64 hex digits")])
     old = find_tag(document, tag)

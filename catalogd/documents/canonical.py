@@ -45,7 +45,7 @@ FIELDS = (
     "writers",
     "readers",
 )
-TAG_FIELDS = ("tag", "image_id", "digest", "pushed_at", "architectures")
+TAG_FIELDS = ("tag", "image_id", "digest", "pushed_at", "architectures", "size")
 BUILD_CONFIG_FIELDS = (
     "code_repo_client",
     "code_repo_clone_url",

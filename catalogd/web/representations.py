@@ -125,7 +125,7 @@ def build_config(document: Document) -> JSON:
     return shown
 
 
-_TAG_MEMBERS = ("image_id", "tag", "digest", "pushed_at", "architectures")
+_TAG_MEMBERS = ("image_id", "tag", "digest", "pushed_at", "architectures", "size")
 
 
 def tag(stored: Document) -> JSON:

@@ -7,7 +7,7 @@ from catalogd.web.operation import Reply
 
 REPOSITORIES, TAGS, HISTORY, STARS = "Repositories", "Tags", "History", "Stars"
 NAMESPACES, PROPOSALS, COMMITS, GIT = "Namespaces", "Proposals", "The catalog", "Git"
-ACCOUNT, USERS, SERVER = "The account", "Users", "The server"
+REGISTRY, ACCOUNT, USERS, SERVER = "The registry", "The account", "Users", "The server"
 SECTIONS = {
     REPOSITORIES: "Image repositories: one JSON document each.",
     TAGS: "The tags of a repository and the images they stand for.",
@@ -28,6 +28,7 @@ SECTIONS = {
     "the catalog. Who may not read all that a proposal touches does not see the proposal. Replicas have none.",
     COMMITS: "Commits over all repositories, and a feed to follow them.",
     GIT: "The catalog as a git repository, for git itself.",
+    REGISTRY: "What a container registry tells and asks, and what its clients look for.",
     ACCOUNT: "The account of the caller: password and tokens.",
     USERS: "All accounts, for admins.",
     SERVER: "For operators and tools. All but one need no credentials.",

@@ -5,13 +5,14 @@
 from __future__ import annotations
 
 from catalogd.web.operation import Operation
-from catalogd.web.routes import accounts, git, namespaces, proposals, repositories, server
+from catalogd.web.routes import accounts, git, namespaces, proposals, registry, repositories, server
 
 OPERATIONS: tuple[Operation, ...] = (
     *repositories.OPERATIONS,
     *namespaces.OPERATIONS,
     *proposals.OPERATIONS,
     *git.OPERATIONS,
+    *registry.OPERATIONS,
     *accounts.OPERATIONS,
     *server.OPERATIONS,
 )

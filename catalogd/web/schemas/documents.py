@@ -55,8 +55,8 @@ def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
         },
         "NewTag": {
             **object_of(
-                {name: image[name] for name in ("image_id", "digest", "architectures") if name in image},
-                optional=("digest", "architectures"),
+                {name: image[name] for name in ("image_id", "digest", "architectures", "size") if name in image},
+                optional=("digest", "architectures", "size"),
             ),
             "additionalProperties": False,
         },
@@ -151,10 +151,10 @@ def _repositories(fields: dict[str, Schema]) -> dict[str, Schema]:
 
 def _tags(fields: dict[str, Schema]) -> dict[str, Schema]:
     stored = fields["tags"]["items"]["properties"]
-    order = ("image_id", "tag", "digest", "pushed_at", "architectures")
+    order = ("image_id", "tag", "digest", "pushed_at", "architectures", "size")
     known = {name: stored[name] for name in order if name in stored}
     return {
-        "Tag": object_of(known, optional=("digest", "pushed_at", "architectures")),
+        "Tag": object_of(known, optional=("digest", "pushed_at", "architectures", "size")),
         "TagList": {"type": "array", "items": ref("Tag"), "description": "All tags, sorted by tag."},
     }
 
