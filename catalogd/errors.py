@@ -145,3 +145,26 @@ class BadQuery(Malformed):
 
     def __init__(self, parameter: str, fault: str):
         super().__init__(f"The parameter {parameter} {fault}.", [Fault(parameter, fault)])
+
+
+class RegistryFailed(CatalogdError):
+    """The registry could not be reached, refused, or answered with what no registry should.
+
+    `status` is that of HTTP, 0 where there was no answer to speak of; `code` is the registry's own word for it, such as
+    NAME_UNKNOWN, "" if it gave none.
+    """
+
+    def __init__(self, detail: str, status: int = 0, code: str = ""):
+        super().__init__(detail)
+        self.status = status
+        self.code = code
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the registry said in its own words that it does not have what was asked for."""
+        return self.status == 404 and self.code in ("NAME_UNKNOWN", "MANIFEST_UNKNOWN", "BLOB_UNKNOWN")
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether the credentials, or the lack of them, were the reason."""
+        return self.status in (401, 403)

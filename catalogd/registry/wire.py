@@ -1,0 +1,155 @@
+"""HTTP to a registry: one request, one bounded answer, within a time that no server can stretch.
+
+urllib3 bounds each read of a socket; a server that sends a byte now and then would hold it for hours. So a watch shuts
+the socket of an exchange that takes too long as a whole.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+import urllib3
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
+
+from catalogd.errors import RegistryFailed
+
+# An exchange as a whole may take so many times what one read may.
+_WHOLE = 3.0
+_STEP = 1 << 16
+
+Origin = tuple[str, str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What came back. Header names are in lower case; one that came several times is joined by commas."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+
+
+@contextmanager
+def _watched(wire: socket.socket | None, seconds: float) -> Iterator[None]:
+    """Ends what is read from the socket after so many seconds."""
+    timer = threading.Timer(seconds, _shut, (wire,))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _shut(wire: socket.socket | None) -> None:
+    if wire is not None:
+        with suppress(OSError):  # it may be closed already
+            socket.socket.shutdown(wire, socket.SHUT_RDWR)  # past TLS, whose state belongs to the thread that reads
+
+
+class _Timed:
+    """A connection whose wait for headers is bounded as a whole, and which tells a response its socket."""
+
+    whole = 30.0
+
+    def getresponse(self):  # type: ignore[no-untyped-def]
+        wire = self.sock  # type: ignore[attr-defined]
+        with _watched(wire, self.whole):
+            response = super().getresponse()  # type: ignore[misc]
+        response.wire = wire
+        return response
+
+
+def _pools(whole: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    plain = type("Plain", (_Timed, HTTPConnection), {"whole": whole})
+    secure = type("Secure", (_Timed, HTTPSConnection), {"whole": whole})
+    return {
+        "http": type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
+        "https": type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
+    }
+
+
+class Wire:
+    """Connections to a registry and to what it refers to, kept open. Use from any number of threads."""
+
+    def __init__(self, timeout: float, jobs: int):
+        self._whole = _WHOLE * timeout
+        self._manager = urllib3.PoolManager(
+            num_pools=8,
+            maxsize=jobs,
+            timeout=urllib3.Timeout(connect=timeout, read=timeout),
+            retries=False,
+            ssl_context=ssl.create_default_context(),
+        )
+        self._manager.pool_classes_by_scheme = _pools(self._whole)
+
+    def close(self) -> None:
+        self._manager.clear()
+
+    def exchange(self, method: str, url: str, headers: Mapping[str, str], most: int, what: str) -> Answer:
+        """Ask once, again if a connection that was kept open has died. `what` names the request in errors.
+
+        Raises RegistryFailed, also for a body of more than `most` bytes.
+        """
+        for is_last in (False, True):
+            try:
+                return self._exchange(method, url, headers, most, what)
+            except ProtocolError as error:
+                if is_last:
+                    raise RegistryFailed(f"{what}: {_in_words(error)}.") from error
+            except (HTTPError, OSError, ValueError) as error:
+                raise RegistryFailed(f"{what}: {_in_words(error)}.") from error
+        raise AssertionError("unreachable")
+
+    def _exchange(self, method: str, url: str, headers: Mapping[str, str], most: int, what: str) -> Answer:
+        response = self._manager.request(
+            method,
+            url,
+            headers={"Accept-Encoding": "identity", **headers},
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        is_whole = False
+        try:
+            with _watched(getattr(response, "wire", None), self._whole):
+                body = bytearray()
+                while method != "HEAD" and (part := response.read1(_STEP, decode_content=False)):
+                    body += part
+                    if len(body) > most:
+                        raise RegistryFailed(f"{what}: the answer has more than {most:,} bytes.", response.status)
+            is_whole = True
+        finally:
+            if is_whole:
+                response.release_conn()
+            else:
+                response.close()
+        return Answer(response.status, {name.lower(): value for name, value in response.headers.items()}, bytes(body))
+
+
+def origin(url: str) -> Origin:
+    """(scheme, host, port): what must be the same for credentials to be sent. Raises ValueError."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("no http:// or https:// URL")
+    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}[parts.scheme]
+
+
+def _in_words(error: Exception) -> str:
+    """Without the URL, which may have a secret of the registry's storage in its query."""
+    if isinstance(error, NewConnectionError):
+        return "no connection can be made"
+    if isinstance(error, TimeoutError):
+        return "no answer came in time"
+    if isinstance(error, SSLError):
+        return "TLS fails: the certificate is not one that this system trusts, or the other side speaks no TLS"
+    if isinstance(error, ProtocolError):
+        return "the answer broke off, or took too long as a whole"
+    return f"the connection failed ({type(error).__name__})"
