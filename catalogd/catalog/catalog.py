@@ -10,6 +10,7 @@ from pathlib import Path
 from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
 from catalogd.catalog.joining import Joining
+from catalogd.catalog.mending import Mending
 from catalogd.catalog.mirror import Mirror
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.organizations import Organizations
@@ -26,7 +27,17 @@ log = logging.getLogger(__name__)
 
 
 class Catalog(
-    Repositories, Timeline, Organizations, Counting, Joining, Serving, Pushing, Publishing, Transfer, Examination
+    Repositories,
+    Timeline,
+    Organizations,
+    Counting,
+    Mending,
+    Joining,
+    Serving,
+    Pushing,
+    Publishing,
+    Transfer,
+    Examination,
 ):
     """One catalog, open. Threads share it; other processes may have the same catalog open."""
 

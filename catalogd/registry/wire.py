@@ -77,10 +77,14 @@ def _pools(whole: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
 
 
 class Wire:
-    """Connections to a registry and to what it refers to, kept open. Use from any number of threads."""
+    """Connections to a registry and to what it refers to, kept open, with at most `jobs` requests at once.
+
+    Use from any number of threads.
+    """
 
     def __init__(self, timeout: float, jobs: int):
         self._whole = _WHOLE * timeout
+        self._jobs = threading.BoundedSemaphore(jobs)
         self._manager = urllib3.PoolManager(
             num_pools=8,
             maxsize=jobs,
@@ -100,7 +104,8 @@ class Wire:
         """
         for is_last in (False, True):
             try:
-                return self._exchange(method, url, headers, most, what)
+                with self._jobs:
+                    return self._exchange(method, url, headers, most, what)
             except ProtocolError as error:
                 if is_last:
                     raise RegistryFailed(f"{what}: {_in_words(error)}.") from error
