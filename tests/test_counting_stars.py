@@ -368,7 +368,7 @@ def test_what_is_shown_has_one_version_whatever_has_led_there(activity, catalog)
 def test_a_star_that_becomes_visible_after_a_later_one_is_another_version(activity, catalog, where):
     """PostgreSQL gives out ids as rows are written, and shows the rows as their transactions end."""
     with psycopg.connect(where) as connection:
-        connection.execute("INSERT INTO activity (namespace, repo_name, stars) VALUES ('team', 'app', 1)")
+        connection.execute("INSERT INTO activity (namespace, repo_name, batch, stars) VALUES ('team', 'app', 9, 1)")
         activity.star(BOB, *APP)
         before = seen(activity, catalog)
     after = seen(activity, catalog)

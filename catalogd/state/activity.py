@@ -1,36 +1,38 @@
 """What is counted and not in the documents yet.
 
-A row has what the counters of a repository have changed by. From time to time the rows are folded into the documents,
-in git, in batches: `assign_batch` says which rows a batch has, `pending_activity` what they add up to, and once the
-commit is made `forget_batches` drops them. After a crash in between, whoever reads in git that a batch was committed
-can tell the rows that are in the documents from those that are not.
+A row has what the counters of a repository have changed by. One row of each repository has no batch, and is added to.
+From time to time the rows are folded into the documents, in git, in batches: `assign_batch` says which rows a batch
+has, `pending_activity` what they add up to, and once the commit is made `forget_batches` drops them. After a crash in
+between, whoever reads in git that a batch was committed can tell the rows that are in the documents from those that are
+not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, tuple_, update
+from sqlalchemy import BigInteger, Connection, bindparam, cast, delete, func, select, text, tuple_, update
 
 from catalogd.state.database import Database
 from catalogd.state.shapes import PendingRow
 from catalogd.state.tables import activity
 
+Repository = tuple[str, str]
+
+_COUNTED = ("namespace", "repo_name", "stars", "pulls", "pulled_at")
 _REPOSITORY = (activity.c.namespace, activity.c.repo_name)
-_COUNT = insert(activity)
-# Into one row: a batch that was released has left others beside it.
-_COUNT_ON = (
-    update(activity)
-    .where(activity.c.batch.is_(None))
-    .where(
-        activity.c.id
-        == select(func.min(activity.c.id))
-        .where(activity.c.batch.is_(None))
-        .where(activity.c.namespace == bindparam("of_namespace"), activity.c.repo_name == bindparam("of_repo_name"))
-        .scalar_subquery()
-    )
-    .values(stars=activity.c.stars + bindparam("change"))
-)
+# By itself it is the same in SQLite and PostgreSQL; SQLAlchemy has it twice, for one dialect each.
+_COUNT = text("""
+    INSERT INTO activity (namespace, repo_name, stars, pulls, pulled_at)
+    VALUES (:namespace, :repo_name, :stars, :pulls, :pulled_at)
+    ON CONFLICT (namespace, repo_name) WHERE batch IS NULL DO UPDATE SET
+        stars = activity.stars + excluded.stars,
+        pulls = activity.pulls + excluded.pulls,
+        pulled_at = CASE
+            WHEN activity.pulled_at IS NULL OR excluded.pulled_at > activity.pulled_at THEN excluded.pulled_at
+            ELSE activity.pulled_at
+        END
+""")
 # Names in one query: databases take some ten thousand parameters.
 _NAMES_AT_ONCE = 1000
 _ASSIGN = (
@@ -40,17 +42,33 @@ _ASSIGN = (
     .values(batch=bindparam("to_batch"))
 )
 _BY_BATCH = (*_REPOSITORY, activity.c.batch)
-_PENDING = select(*_BY_BATCH, func.sum(activity.c.stars)).group_by(*_BY_BATCH).order_by(func.min(activity.c.id))
+_SUMS = (func.sum(activity.c.stars), cast(func.sum(activity.c.pulls), BigInteger), func.max(activity.c.pulled_at))
+_PENDING = select(*_BY_BATCH, *_SUMS).group_by(*_BY_BATCH).order_by(func.min(activity.c.id))
+_RELEASE = (
+    delete(activity)
+    .where(activity.c.batch == bindparam("of_batch"))
+    .returning(*_REPOSITORY, activity.c.stars, activity.c.pulls, activity.c.pulled_at)
+)
 
 
-def count_star(connection: Connection, namespace: str, repo_name: str, change: int) -> None:
-    """Counts a star that was set (+1) or taken back (-1), in the caller's transaction.
+def count_pulls(connection: Connection, pulls: Mapping[Repository, tuple[int, str]]) -> None:
+    """Counts pulls, {(namespace, repo_name): (how many, when the latest was)}, in the caller's transaction."""
+    _count(connection, [(*name, 0, number, latest) for name, (number, latest) in pulls.items()])
 
-    Into a row that the repository has without a batch, so that a user who does it again and again makes no more rows.
+
+def count_stars(connection: Connection, changes: Mapping[Repository, int]) -> None:
+    """Counts stars that were set (+) or taken back (-), in the caller's transaction."""
+    _count(connection, [(*name, change, 0, None) for name, change in changes.items()])
+
+
+def _count(connection: Connection, rows: Iterable[tuple[str, str, int, int, str | None]]) -> None:
+    """Adds to the row that a repository has without a batch, and makes it where there is none.
+
+    In one order, so that two who do this at once do not wait for each other in a circle.
     """
-    counted = connection.execute(_COUNT_ON, {"of_namespace": namespace, "of_repo_name": repo_name, "change": change})
-    if counted.rowcount == 0:
-        connection.execute(_COUNT, {"namespace": namespace, "repo_name": repo_name, "stars": change})
+    ordered = [dict(zip(_COUNTED, row, strict=True)) for row in sorted(rows, key=lambda row: row[:2])]
+    if ordered:
+        connection.execute(_COUNT, ordered)
 
 
 class ActivityVerbs:
@@ -66,7 +84,7 @@ class ActivityVerbs:
         with self._database.reading() as connection:
             return [PendingRow(*row) for row in connection.execute(_PENDING)]
 
-    def pending_of(self, repositories: Collection[tuple[str, str]]) -> list[PendingRow]:
+    def pending_of(self, repositories: Collection[Repository]) -> list[PendingRow]:
         """The same of some repositories, (namespace, repo_name)."""
         asked = list(repositories)
         found: list[PendingRow] = []
@@ -76,7 +94,7 @@ class ActivityVerbs:
                 found += [PendingRow(*row) for row in connection.execute(_PENDING.where(some))]
         return found
 
-    def assign_batch(self, batch: int, repositories: Iterable[tuple[str, str]]) -> None:
+    def assign_batch(self, batch: int, repositories: Iterable[Repository]) -> None:
         """The rows of these repositories, (namespace, repo_name), that have no batch get this one.
 
         What is counted meanwhile may be in it or not: ask for the sums of the batch afterwards, not before.
@@ -91,9 +109,10 @@ class ActivityVerbs:
                 connection.execute(_ASSIGN, rows)
 
     def release_batch(self, batch: int) -> None:
-        """The rows of this batch have none again."""
+        """What the rows of this batch have counted is in no batch again."""
         with self._database.writing() as connection:
-            connection.execute(update(activity).where(activity.c.batch == batch).values(batch=None))
+            released = connection.execute(_RELEASE, {"of_batch": batch}).all()
+            _count(connection, (tuple(row) for row in released))
 
     def forget_batches(self, up_to: int) -> None:
         """Deletes the rows of all batches up to and with this one: they are in the documents."""
@@ -108,7 +127,9 @@ class ActivityVerbs:
     def forget_zeros(self) -> None:
         """Deletes the rows without a batch that have cancelled out."""
         with self._database.writing() as connection:
-            connection.execute(delete(activity).where(activity.c.batch.is_(None), activity.c.stars == 0))
+            connection.execute(
+                delete(activity).where(activity.c.batch.is_(None), activity.c.stars == 0, activity.c.pulls == 0)
+            )
 
     def newest_batch(self) -> int:
         """The highest number of a batch that has rows; 0 if none has."""

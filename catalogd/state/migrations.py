@@ -15,6 +15,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -23,6 +24,7 @@ from sqlalchemy import (
     insert,
     inspect,
     select,
+    text,
 )
 
 from catalogd.errors import NotACatalog
@@ -89,8 +91,78 @@ def _to_version_2(connection: Connection) -> None:
     tables.create_all(connection, [star, activity], checkfirst=False)
 
 
+def _to_version_3(connection: Connection) -> None:
+    """Pulls beside stars, in one row of what waits; and what a registry tells."""
+    _count_pulls(connection)
+    tables = MetaData()
+    number = BigInteger().with_variant(Integer, "sqlite")
+    Table(
+        "registry_event",
+        tables,
+        Column("number", number, primary_key=True),
+        Column("digest", LargeBinary(16), nullable=False, unique=True),
+    )
+    Table(
+        "index_pull",
+        tables,
+        Column("namespace", String(128), primary_key=True),
+        Column("repo_name", String(128), primary_key=True),
+        Column("client", LargeBinary(16), primary_key=True),
+        Column("index_at", String(24)),
+        Column("child_at", String(24)),
+        sqlite_with_rowid=False,
+    )
+    Table(
+        "registry_change",
+        tables,
+        Column("id", number, primary_key=True),
+        Column("namespace", String(128), nullable=False),
+        Column("repo_name", String(128), nullable=False),
+        Column("kind", String(6), nullable=False),
+        Column("tag", String(128)),
+        Column("digest", String(135)),
+        Column("media_type", String(255)),
+        Column("at", String(24), nullable=False),
+        Column("size", BigInteger),
+        Column("image_id", String(135)),
+        Column("actor", Text),
+        Column("account", String(128)),
+        Column("email", String(254)),
+        Column("delivery", String(32), index=True),
+        sqlite_autoincrement=True,
+    )
+    Table(
+        "deleted_tag",
+        tables,
+        Column("namespace", String(128), primary_key=True),
+        Column("repo_name", String(128), primary_key=True),
+        Column("tag", String(128), primary_key=True),
+        Column("at", String(24), nullable=False),
+        sqlite_with_rowid=False,
+    )
+    tables.create_all(connection, checkfirst=False)
+
+
+def _count_pulls(connection: Connection) -> None:
+    # One row of each repository that has several without a batch takes what they add up to.
+    for statement in (
+        """UPDATE activity SET stars = (
+            SELECT sum(other.stars) FROM activity AS other
+            WHERE other.batch IS NULL
+            AND other.namespace = activity.namespace AND other.repo_name = activity.repo_name
+        ) WHERE batch IS NULL""",
+        """DELETE FROM activity WHERE batch IS NULL AND id NOT IN (
+            SELECT min(id) FROM activity WHERE batch IS NULL GROUP BY namespace, repo_name
+        )""",
+        "ALTER TABLE activity ADD COLUMN pulls BIGINT DEFAULT '0' NOT NULL",
+        "ALTER TABLE activity ADD COLUMN pulled_at VARCHAR(24)",
+        "CREATE UNIQUE INDEX ix_activity_waiting ON activity (namespace, repo_name) WHERE batch IS NULL",
+    ):
+        connection.execute(text(statement))
+
+
 # The first leads to version 1, each of the others one version further.
-STEPS: tuple[Step, ...] = (_to_version_1, _to_version_2)
+STEPS: tuple[Step, ...] = (_to_version_1, _to_version_2, _to_version_3)
 SCHEMA_VERSION = len(STEPS)
 
 _VERSION = select(meta.c.value).where(meta.c.key == "schema_version")

@@ -46,12 +46,14 @@ class StarRow:
 
 @dataclass(frozen=True, slots=True)
 class PendingRow:
-    """What the rows of one repository and one batch add up to."""
+    """What the rows of one repository and one batch add up to; `pulled_at` is when the latest of the pulls was."""
 
     namespace: str
     repo_name: str
     batch: int | None
     stars: int
+    pulls: int = 0
+    pulled_at: str | None = None
 
 
 class Change(Enum):

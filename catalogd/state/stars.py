@@ -7,7 +7,7 @@ from contextlib import suppress
 from sqlalchemy import bindparam, delete, func, insert, literal, select
 from sqlalchemy.exc import IntegrityError
 
-from catalogd.state.activity import count_star
+from catalogd.state.activity import count_stars
 from catalogd.state.database import Database
 from catalogd.state.shapes import StarRow
 from catalogd.state.tables import activity, stars
@@ -30,7 +30,7 @@ class StarVerbs:
         row = {"user": user, "namespace": namespace, "repo_name": repo_name, "starred_at": starred_at}
         with suppress(IntegrityError), self._database.writing() as connection:
             connection.execute(insert(stars), row)
-            count_star(connection, namespace, repo_name, +1)
+            count_stars(connection, {(namespace, repo_name): +1})
             return True
         return False
 
@@ -40,7 +40,7 @@ class StarVerbs:
         with self._database.writing() as connection:
             if connection.execute(delete(stars).where(*this)).rowcount == 0:
                 return False
-            count_star(connection, namespace, repo_name, -1)
+            count_stars(connection, {(namespace, repo_name): -1})
         return True
 
     def begin_anew(self, namespace: str, repo_name: str) -> None:
@@ -60,7 +60,7 @@ class StarVerbs:
             connection.execute(delete(activity).where(*pending))
             count = connection.execute(select(func.count()).select_from(stars).where(*this)).scalar_one()
             if count:
-                count_star(connection, namespace, repo_name, count)
+                count_stars(connection, {(namespace, repo_name): count})
 
     def count_stars(self, user: str) -> int:
         """How many repositories a user has starred."""

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import asdict
 
-from sqlalchemy import Connection, bindparam, delete, insert, literal, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
+from catalogd.state.activity import count_stars
 from catalogd.state.database import Database, is_storable
 from catalogd.state.shapes import Change, TokenRow, UserRow
-from catalogd.state.tables import activity, stars, tokens, users
+from catalogd.state.tables import stars, tokens, users
 
 _CHANGEABLE = frozenset({"email", "is_admin", "is_active", "password_hash"})
 # Names in one query: databases take some ten thousand parameters.
@@ -97,10 +98,9 @@ class UserVerbs:
                 return Change.LAST_ADMIN
             if not _lock_user(connection, name):
                 return Change.NO_USER
-            # Locked, as one of them may be taken back at this moment, which must not be counted twice.
-            connection.execute(select(stars.c.user).where(stars.c.user == name).with_for_update())
-            starred = select(stars.c.namespace, stars.c.repo_name, literal(-1)).where(stars.c.user == name)
-            connection.execute(insert(activity).from_select(["namespace", "repo_name", "stars"], starred))
+            # Those that are there: one of them may be taken back at this moment, which must not be counted twice.
+            starred = delete(stars).where(stars.c.user == name).returning(stars.c.namespace, stars.c.repo_name)
+            count_stars(connection, {tuple(row): -1 for row in connection.execute(starred).all()})
             connection.execute(delete(users).where(users.c.name == name))
         return Change.DONE
 
