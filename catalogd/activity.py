@@ -57,6 +57,11 @@ class Activity:
         self._known = _Known(state)
         self._folding = threading.Lock()
 
+    @property
+    def state(self) -> State:
+        """The state beneath, for what else is counted there."""
+        return self._state
+
     # Stars
 
     def star(self, caller: Caller, namespace: str, repo_name: str) -> Found:

@@ -10,6 +10,7 @@ from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
 from catalogd.lookout import Lookout
+from catalogd.registry.follower import RegistryFollower
 from catalogd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -28,11 +29,19 @@ class Upkeep:
     packs, one activity; and one keeps up with a primary or an upstream, if there is one.
     """
 
-    def __init__(self, catalog: Catalog, activity: Activity, settings: Settings, lookout: Lookout | None = None):
+    def __init__(
+        self,
+        catalog: Catalog,
+        activity: Activity,
+        settings: Settings,
+        lookout: Lookout | None = None,
+        follower: RegistryFollower | None = None,
+    ):
         self._catalog = catalog
         self._activity = activity
         self._settings = settings
         self._lookout = lookout
+        self._follower = follower
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
@@ -44,6 +53,9 @@ class Upkeep:
             self._threads.append(threading.Thread(target=self._fold_activity, name="activity", daemon=True))
         if lookout is not None:
             self._threads.append(threading.Thread(target=self._look, args=(lookout,), name="lookout", daemon=True))
+
+        if follower is not None:
+            self._threads.append(threading.Thread(target=follower.run, name="registry", daemon=True))
 
     def start(self) -> None:
         if not self._catalog.primary:
@@ -59,6 +71,8 @@ class Upkeep:
         self._stopping.set()
         if self._lookout is not None:
             self._lookout.close()
+        if self._follower is not None:
+            self._follower.stop()
         for thread in self._threads:
             thread.join()
 

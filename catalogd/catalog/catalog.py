@@ -9,6 +9,7 @@ from pathlib import Path
 
 from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
+from catalogd.catalog.holdings import Holdings
 from catalogd.catalog.joining import Joining
 from catalogd.catalog.mending import Mending
 from catalogd.catalog.mirror import Mirror
@@ -31,6 +32,7 @@ class Catalog(
     Timeline,
     Organizations,
     Counting,
+    Holdings,
     Mending,
     Joining,
     Serving,

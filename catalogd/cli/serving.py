@@ -20,6 +20,8 @@ from catalogd.following import Follower
 from catalogd.giturl import primary_of, without_credentials
 from catalogd.lookout import Lookout
 from catalogd.names import KINDS, schema_path
+from catalogd.registry.client import RegistryClient
+from catalogd.registry.follower import RegistryFollower
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
@@ -106,8 +108,11 @@ def serve(
 def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
     lookout = _lookout(catalog, settings)
     metrics = Metrics(lookout.health if lookout else catalog.health)
-    server = Server(make_app(catalog, accounts, activity, settings, metrics, lookout), settings)
-    upkeep = Upkeep(catalog, activity, settings, lookout)
+    follower = _registry_follower(catalog, accounts, activity, settings)
+    if follower is not None:
+        metrics.watch(follower)
+    server = Server(make_app(catalog, accounts, activity, settings, metrics, lookout, follower), settings)
+    upkeep = Upkeep(catalog, activity, settings, lookout, follower)
     upkeep.start()
     try:
         _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
@@ -122,6 +127,20 @@ def _lookout(catalog: Catalog, settings: Settings) -> Lookout | None:
     if settings.upstream:
         return Upstream(catalog, catalog.store.remote(settings.upstream), settings.upstream_interval)
     return None
+
+
+def _registry_follower(
+    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings
+) -> RegistryFollower | None:
+    """None for a replica: what a registry tells goes to the primary."""
+    if catalog.primary:
+        return None
+    client = None
+    if settings.registry_url:
+        credentials = settings.registry_user, settings.registry_password
+        client = RegistryClient(settings.registry_url, *credentials, settings.registry_timeout, settings.registry_jobs)
+    create, jobs = settings.registry_create, settings.registry_jobs
+    return RegistryFollower(catalog, accounts, activity.state, create, client, jobs)
 
 
 def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:

@@ -113,6 +113,14 @@ class HistoryQueries:
             ).fetchall()
         return Rows(count, [_history_entry(row, floor_seq) for row in rows], commit)
 
+    def has_line(self, line: str) -> bool:
+        """Whether a commit of main has this line in its message. It looks at each, newest first."""
+        with self._connections.reader() as connection:
+            found = connection.execute(
+                "SELECT 1 FROM commit_ WHERE instr(message, ?) ORDER BY seq DESC LIMIT 1", (line,)
+            ).fetchone()
+        return found is not None
+
     def visible_from(self, path: str) -> int | None:
         """Since which commit a document has been public without a break; None if it is private, or was when deleted.
 

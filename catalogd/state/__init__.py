@@ -7,7 +7,11 @@ database, so a thing is kept in memory only where `State.version` can tell wheth
 from __future__ import annotations
 
 from catalogd.state.migrations import SCHEMA_VERSION
-from catalogd.state.shapes import Change, PendingRow, StarRow, TokenRow, UserRow
+from catalogd.state.registry import AGAIN, PART_OF_INDEX, TAKEN, UNKNOWN
+from catalogd.state.shapes import Change, ChangeRow, PendingRow, PullRow, StarRow, TokenRow, UserRow
 from catalogd.state.state import State
 
-__all__ = ["SCHEMA_VERSION", "Change", "PendingRow", "StarRow", "State", "TokenRow", "UserRow"]
+__all__ = [
+    "AGAIN", "PART_OF_INDEX", "SCHEMA_VERSION", "TAKEN", "UNKNOWN", "Change", "ChangeRow", "PendingRow", "PullRow",
+    "StarRow", "State", "TokenRow", "UserRow",
+]  # fmt: skip

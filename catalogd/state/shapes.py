@@ -56,6 +56,45 @@ class PendingRow:
     pulled_at: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class PullRow:
+    """A pull of a manifest. `client` are 16 bytes that tell clients apart.
+
+    Pulls of one client that are from `since` to `until` may belong together: an index, and images `by_digest` from it.
+    """
+
+    namespace: str
+    repo_name: str
+    client: bytes
+    at: str
+    since: str
+    until: str
+    is_index: bool
+    by_digest: bool
+
+
+@dataclass(frozen=True, slots=True)
+class ChangeRow:
+    """A tag that was pushed or deleted. `id` is 0 until it is kept; `account` and `email` are of who has told it.
+
+    `image_id` (64 hex digits) and `size` (bytes) are there where the event told them; `actor` is who pushed.
+    """
+
+    id: int
+    namespace: str
+    repo_name: str
+    kind: str
+    tag: str
+    digest: str | None
+    media_type: str | None
+    at: str
+    size: int | None
+    image_id: str | None
+    actor: str | None
+    account: str
+    email: str
+
+
 class Change(Enum):
     """How a change of a user ended; with anything but DONE nothing was changed."""
 

@@ -8,12 +8,13 @@ from typing import Self
 from catalogd.state.activity import ActivityVerbs
 from catalogd.state.database import Database
 from catalogd.state.migrations import migrate
+from catalogd.state.registry import RegistryVerbs
 from catalogd.state.stars import StarVerbs
 from catalogd.state.tokens import KnownTokens, TokenVerbs, UseNotes
 from catalogd.state.users import UserVerbs
 
 
-class State(UserVerbs, TokenVerbs, StarVerbs, ActivityVerbs):
+class State(UserVerbs, TokenVerbs, StarVerbs, ActivityVerbs, RegistryVerbs):
     """An open state database; use from any number of threads.
 
     Every method raises Unavailable when the database cannot be used now and NoSpace when its disk is full.

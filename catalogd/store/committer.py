@@ -68,6 +68,9 @@ class _Ticket:
         self.reading = Reading(snapshot)
         self.drafted = self.edit.draft(self.reading)
 
+    def settlement(self) -> Outcome | Exception:
+        return self.error if isinstance(self.error, Exception) else self.result()
+
     def result(self) -> Outcome:
         if self.error is not None:
             raise self.error
@@ -116,12 +119,32 @@ class Committer:
         ticket.draft_on(self._snapshot(head))
         if ticket.drafted is None:
             return Outcome(head or "", changed=False)
-        self._queue.append(ticket)
+        self._settle([ticket])
+        return ticket.result()
+
+    def submit_all(self, edits: Iterable[Edit]) -> list[Outcome | Exception]:
+        """Commit edits, each by itself and in their order, in as few groups as they fit into.
+
+        What became of each: its outcome, or what submit() would have raised.
+        """
+        head = self._branch.read()
+        snapshot = self._snapshot(head)
+        tickets = [_Ticket(edit) for edit in edits]
+        for ticket in tickets:
+            try:
+                ticket.draft_on(snapshot)
+            except Exception:  # an edit before it may make it possible: it is drafted again when its turn comes
+                ticket.reading = None
+        self._settle(tickets)
+        return [ticket.settlement() for ticket in tickets]
+
+    def _settle(self, tickets: list[_Ticket]) -> None:
+        """Queue them, and lead until they are committed or have failed."""
+        self._queue.extend(tickets)
         with self._leading:
-            while not ticket.settled:
+            while not all(ticket.settled for ticket in tickets):
                 self._give_way()
                 self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
-        return ticket.result()
 
     def note_index(self) -> None:
         """The index was written by us: no reason to give way."""

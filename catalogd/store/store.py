@@ -20,7 +20,7 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -223,6 +223,12 @@ class Store(Reader):
                 raise ReadOnly(primary)
             return Outcome(self.head() or "", changed=False)
         return self._committer.submit(edit)
+
+    def submit_all(self, edits: Sequence[Edit]) -> list[Outcome | Exception]:
+        """Commit edits of one caller together, a commit each: what became of each, or what submit() would raise."""
+        if self.primary:
+            return [ReadOnly(self.primary) for _ in edits]
+        return self._committer.submit_all(edits)
 
     def take_in(
         self, old: str | None, new: str, bring: Callable[[], None] = lambda: None, *, from_primary: bool = False

@@ -17,6 +17,8 @@ from catalogd.errors import Malformed
 from catalogd.lookout import Lookout
 from catalogd.people import People
 from catalogd.proposals import Proposals
+from catalogd.registry.follower import RegistryFollower
+from catalogd.registry.intake import Intake
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
 from catalogd.web.account import OwnAccount
@@ -29,6 +31,7 @@ from catalogd.web.namespaces import Namespaces
 from catalogd.web.operation import Endpoint, Handler
 from catalogd.web.operations import Operations
 from catalogd.web.proposals import ProposalCalls
+from catalogd.web.registry_events import RegistryEvents
 from catalogd.web.replies import COMMON_HEADERS, Fixed
 from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
@@ -50,12 +53,13 @@ def make_app(
     settings: Settings,
     metrics: Metrics,
     lookout: Lookout | None = None,
+    follower: RegistryFollower | None = None,
 ) -> falcon.App:
-    """The WSGI application of one catalog; with what keeps it up with a primary or an upstream."""
+    """The WSGI application of one catalog; with what keeps it up with a primary or an upstream, and with a registry."""
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
     errors.install(app)
-    handlers = _handlers(catalog, accounts, activity, settings, metrics, lookout)
+    handlers = _handlers(catalog, accounts, activity, settings, metrics, lookout, follower)
     authenticator = Authenticator(accounts)
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
@@ -77,9 +81,11 @@ def _handlers(
     settings: Settings,
     metrics: Metrics,
     lookout: Lookout | None,
+    follower: RegistryFollower | None,
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
     proposals = Proposals(catalog, people)
+    intake = Intake(catalog, activity.state, follower.wake if follower else lambda: None)
     described = description(settings.public_url)
     html, policy = page.render(described)
     by_name = {
@@ -93,6 +99,7 @@ def _handlers(
         "users": Users(people, *form),
         "commits": Commits(catalog, *form),
         "git": GitService(catalog, people, proposals, settings.public_url, settings.max_push),
+        "registry_events": RegistryEvents(intake, metrics, settings.max_body),
         "operations": Operations(lookout.health if lookout else catalog.health, metrics),
         "sync": Sync(lookout, settings.sync_secret, settings.max_body),
     }

@@ -39,7 +39,7 @@ _CONTENT_TYPE = re.compile(r'([^\s;,]+)[ \t]*(?:;[ \t]*charset[ \t]*=[ \t]*"?utf
 
 def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (JSON,)) -> object:
     """The value in the body. Raises Malformed, TooLarge or UnsupportedMedia."""
-    _check_encoding(req)
+    check_encoding(req)
     data = _read(req, max_body)
     _check_type(req, accepted)
     if not data:
@@ -49,7 +49,7 @@ def read_json(req: falcon.Request, max_body: int, accepted: tuple[str, ...] = (J
 
 def read_json_if_any(req: falcon.Request, max_body: int) -> object:
     """The value in the body, None without one. Raises as read_json."""
-    _check_encoding(req)
+    check_encoding(req)
     data = _read(req, max_body)
     if not data.strip():
         return None
@@ -91,7 +91,7 @@ def check_no_body(req: falcon.Request, max_body: int) -> None:
     """For a call that takes nothing: an empty body, or the empty object that some clients cannot leave
     out.
     """
-    _check_encoding(req)
+    check_encoding(req)
     data = _read(req, max_body)
     if data.strip() and strict.loads(data) != {}:
         raise Invalid("This call takes no body; an empty object is allowed.", [Fault("", "must be empty")])
@@ -114,7 +114,7 @@ def _is_form(req: falcon.Request) -> bool:
 
 def _read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
     """What an HTML form sends: like a query. Raises Malformed, TooLarge or UnsupportedMedia."""
-    _check_encoding(req)
+    check_encoding(req)
     fields: dict[str, str] = {}
     for name, value in decode_form(_read(req, max_body).decode("latin-1").strip("\r\n")):
         if name in fields:
@@ -137,7 +137,7 @@ def _read(req: falcon.Request, max_body: int) -> bytes:
     return data
 
 
-def _check_encoding(req: falcon.Request) -> None:
+def check_encoding(req: falcon.Request) -> None:
     encoding = req.get_header("Content-Encoding")
     if encoding is not None and encoding.strip().lower() not in ("", "identity"):
         raise UnsupportedMedia(

@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+
+from catalogd.registry.follower import RegistryFollower
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -49,6 +51,9 @@ class Metrics:
             ("operation", "changed"),
             registry=self.registry,
         )
+        self._events = Counter(
+            "catalogd_registry_events", "Events of a registry, by what they were.", ("outcome",), registry=self.registry
+        )
         # labels() takes a lock and a lookup by tuple each; a plain dict of the children is several times
         # cheaper.
         self._children: dict[tuple[str, str, int], tuple[Any, Any]] = {}
@@ -69,6 +74,15 @@ class Metrics:
         """One write acknowledged."""
         self._writes.labels(operation, "true" if changed else "false").inc()
 
+    def took(self, counts: Mapping[str, int]) -> None:
+        """Events of a registry, by outcome."""
+        for outcome, number in counts.items():
+            self._events.labels(outcome).inc(number)
+
+    def watch(self, follower: RegistryFollower) -> None:
+        """Tell what becomes of the changes that a registry has told."""
+        self.registry.register(_FollowerCollector(follower))
+
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
@@ -79,6 +93,29 @@ class Metrics:
             children = (self._requests.labels(route, method, str(status)), self._durations.labels(route))
             self._children[key] = children
         return children
+
+
+class _FollowerCollector(Collector):
+    """What waits for its commit, and what became of the rest."""
+
+    def __init__(self, follower: RegistryFollower):
+        self._follower = follower
+
+    def describe(self) -> Iterator[GaugeMetricFamily]:
+        return iter(())
+
+    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
+        yield GaugeMetricFamily(
+            "catalogd_registry_changes_waiting",
+            "Pushes and deletes of tags that are not in the documents yet.",
+            value=float(self._follower.waiting()),
+        )
+        followed = CounterMetricFamily(
+            "catalogd_registry_changes", "Pushes and deletes of tags, by what became of them.", labels=("outcome",)
+        )
+        for outcome in ("committed", "unknown_repository", "unfit"):
+            followed.add_metric((outcome,), float(self._follower.counts[outcome]))
+        yield followed
 
 
 class _HealthCollector(Collector):

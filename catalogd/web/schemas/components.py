@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogd.web.errors import KINDS
-from catalogd.web.schemas import accounts, documents, namespaces, proposals, server
+from catalogd.web.schemas import accounts, documents, namespaces, proposals, registry, server
 from catalogd.web.schemas.shared import POINTER, Schema, object_of
 
 
@@ -14,6 +14,7 @@ def components() -> dict[str, Schema]:
         **namespaces.components(),
         **proposals.components(),
         **accounts.components(),
+        **registry.components(),
         **server.components(),
         "Problem": _problem(),
     }

@@ -1,0 +1,261 @@
+"""The documents follow the registry: changes of tags that wait in the state are committed.
+
+Nothing is lost or counted twice if the process dies in between: what one commit is to bring gets the name of a
+**delivery** before, the commit carries it, and who starts next looks whether main has that commit.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+import threading
+import time
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from catalogd.accounts import Account, Accounts
+from catalogd.catalog import Catalog, Creates, Delivery, TagChange
+from catalogd.errors import CatalogdError, Conflict, Invalid, NotFound, RegistryFailed
+from catalogd.registry.client import RegistryClient
+from catalogd.registry.events import INDEXES
+from catalogd.registry.images import Image, read_image
+from catalogd.registry.names import registry_names
+from catalogd.state import ChangeRow, State
+from catalogd.store import rfc3339
+
+log = logging.getLogger(__name__)
+
+# Changes that are committed together.
+_MOST_AT_ONCE = 1000
+# After a failure, and for what a hand has to mend, in seconds.
+_PAUSE = 5.0
+# A registry that does not answer is not asked for so long, in seconds: what is not read now is compared later.
+_REST = 30.0
+# Images that are remembered by digest: the same one is often pushed with several tags.
+_MOST_IMAGES = 10_000
+_DAY = 86_400.0
+# How long it matters when a tag was deleted, and who has pulled an index.
+_REMEMBERED = 7 * _DAY
+
+Name = tuple[str, str]
+
+
+class RegistryFollower:
+    """One thread of the server. `wake` is for any thread; `counts` are of what became of changes."""
+
+    def __init__(
+        self,
+        catalog: Catalog,
+        accounts: Accounts,
+        state: State,
+        create: str,
+        client: RegistryClient | None = None,
+        jobs: int = 8,
+    ):
+        """`create` is the setting registry_create. Without a client nothing is read of the registry."""
+        self._catalog = catalog
+        self._accounts = accounts
+        self._state = state
+        self._create = create
+        self._images = _Images(client, jobs)
+        self._awake = threading.Event()
+        self._stopping = threading.Event()
+        self._forget_at = 0.0
+        self.counts: Counter[str] = Counter()
+
+    def wake(self) -> None:
+        """Changes wait."""
+        self._awake.set()
+
+    def stop(self) -> None:
+        """Ends run() soon, from any thread; what waits is kept."""
+        self._stopping.set()
+        self._awake.set()
+
+    def waiting(self) -> int:
+        """How many changes are not in the documents yet. Raises Unavailable."""
+        return self._state.count_changes()
+
+    def run(self) -> None:
+        """Follow until stop(); for a thread of its own."""
+        pause = 0.0
+        while not self._stopping.is_set():
+            try:
+                self.settle()
+                break
+            except CatalogdError:
+                log.exception("what a crash has left of a registry's events could not be settled; it is tried again")
+                self._stopping.wait(_PAUSE)
+        while not self._stopping.is_set():
+            # Not only when woken: another process may have taken events.
+            self._awake.wait(pause or 1.0)
+            self._awake.clear()
+            try:
+                pause = 0.0 if self.step() else _PAUSE
+                self._forget()
+            except Exception:  # the thread must not end: events would pile up
+                log.exception("tags could not follow the registry; it is tried again")
+                self._stopping.wait(_PAUSE)
+        self._images.close()
+
+    def settle(self) -> None:
+        """Finish what was cut off: deliveries that main has are done, the others wait again."""
+        open_ = self._state.deliveries()
+        done = [name for name in open_ if self._catalog.has_delivery(name)]
+        self._state.finish_deliveries(done)
+        self._state.release_deliveries(set(open_) - set(done))
+
+    def step(self) -> bool:
+        """Commit what waits. False where some of it still does, and should be left alone for a while."""
+        while rows := self._state.waiting_changes(_MOST_AT_ONCE):
+            if not self._deliver(rows):
+                return False
+            if self._stopping.is_set():
+                break
+        return True
+
+    def _deliver(self, rows: Sequence[ChangeRow]) -> bool:
+        images = self._images.of(rows)
+        deleted = self._state.deleted_tags({(row.namespace, row.repo_name) for row in rows})
+        creates = self._creates({row.namespace for row in rows})
+        by_name = {secrets.token_hex(8): some for some in _deliveries(rows)}
+        self._state.assign_deliveries({name: [row.id for row in some] for name, some in by_name.items()})
+        made = [
+            Delivery(
+                name,
+                Account(some[0].account, some[0].email, is_admin=False, scopes=frozenset(), namespace=None),
+                some[0].namespace,
+                some[0].repo_name,
+                [_change(row, images, deleted) for row in some],
+                creates[some[0].namespace],
+            )
+            for name, some in by_name.items()
+        ]
+        done, waiting = [], []
+        for delivery, outcome in zip(made, self._catalog.deliver(made), strict=True):
+            (waiting if self._must_wait(delivery, outcome) else done).append(delivery.name)
+        self._state.finish_deliveries(done)
+        self._state.release_deliveries(waiting)
+        return not waiting
+
+    def _must_wait(self, delivery: Delivery, outcome: object) -> bool:
+        """Note what became of a delivery. Whether its changes wait for a better time."""
+        name, number = f"{delivery.namespace}/{delivery.repo_name}", len(delivery.changes)
+        if not isinstance(outcome, Exception):
+            self.counts["committed"] += number
+            return False
+        if isinstance(outcome, NotFound):
+            self.counts["unknown_repository"] += number
+            log.warning("%d changes of tags of %s are not followed: %s", number, name, outcome.detail)
+            return False
+        if isinstance(outcome, Invalid):
+            self.counts["unfit"] += number
+            faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in outcome.faults[:3])
+            log.error("%d changes of tags of %s do not fit: %s %s", number, name, outcome.detail, faults)
+            return False
+        if isinstance(outcome, CatalogdError):
+            what = outcome.detail
+            (log.warning if isinstance(outcome, Conflict) else log.error)("tags of %s wait: %s", name, what)
+        else:
+            log.error("tags of %s wait", name, exc_info=outcome)
+        return True
+
+    def _creates(self, namespaces: set[str]) -> Mapping[str, Creates]:
+        if self._create != "existing":
+            choice = Creates.ALWAYS if self._create == "always" else Creates.NEVER
+            return dict.fromkeys(namespaces, choice)
+        users = self._accounts.are_users(sorted(namespaces))
+        return {name: Creates.ALWAYS if name in users else Creates.IN_KNOWN_NAMESPACES for name in namespaces}
+
+    def _forget(self) -> None:
+        if time.monotonic() >= self._forget_at:
+            self._forget_at = time.monotonic() + _DAY / 24
+            self._state.forget_events(rfc3339(time.time() - _REMEMBERED))
+
+
+class _Images:
+    """What the registry tells of pushed images; nothing where it is not asked or does not answer."""
+
+    def __init__(self, client: RegistryClient | None, jobs: int):
+        self._client = client
+        self._executor = ThreadPoolExecutor(jobs, "registry-image") if client else None
+        self._known: OrderedDict[str, Image] = OrderedDict()
+        self._rest_until = 0.0
+
+    def close(self) -> None:
+        if self._executor:
+            self._executor.shutdown(wait=False, cancel_futures=True)
+
+    def of(self, rows: Iterable[ChangeRow]) -> dict[str, Image]:
+        """By digest, those of the pushed images of which more is known than the event has told."""
+        wanted = {row.digest: row for row in rows if row.kind == "push" and row.digest}
+        found = {digest: self._known[digest] for digest in wanted if digest in self._known}
+        if self._executor is None or time.monotonic() < self._rest_until:
+            return found
+        missing = [row for digest, row in wanted.items() if digest not in found]
+        found.update({image.digest: image for image in self._executor.map(self._read, missing) if image is not None})
+        return found
+
+    def _read(self, row: ChangeRow) -> Image | None:
+        if self._client is None or row.digest is None or time.monotonic() < self._rest_until:
+            return None
+        for name in registry_names(row.namespace, row.repo_name):
+            try:
+                image = read_image(self._client, name, row.digest)
+            except RegistryFailed as error:
+                if error.is_missing:
+                    continue
+                log.warning("what was pushed to %s is not read now, but compared later: %s", name, error.detail)
+                self._rest_until = time.monotonic() + _REST
+                return None
+            self._known[image.digest] = image
+            while len(self._known) > _MOST_IMAGES:
+                self._known.popitem(last=False)
+            return image
+        return None
+
+
+def _deliveries(rows: Sequence[ChangeRow]) -> list[list[ChangeRow]]:
+    """The changes by repository and sender, in time; another one as soon as a tag comes again with another image.
+
+    So every image that a tag stood for is in the history.
+    """
+    ordered = sorted(rows, key=lambda row: (row.at, row.id))
+    made: list[list[ChangeRow]] = []
+    newest: dict[tuple[str, str, str, str], tuple[list[ChangeRow], dict[str, str | None]]] = {}
+    for row in ordered:
+        key = (row.namespace, row.repo_name, row.account, row.email)
+        there = newest.get(key)
+        what = row.digest if row.kind == "push" else None
+        if there is None or there[1].get(row.tag, what) != what:
+            there = newest[key] = ([], {})
+            made.append(there[0])
+        there[0].append(row)
+        there[1][row.tag] = what
+    return made
+
+
+def _change(row: ChangeRow, images: Mapping[str, Image], deleted: Mapping[tuple[str, str, str], str]) -> TagChange:
+    if row.kind == "delete" or row.digest is None:
+        return TagChange(row.tag, row.at)
+    deleted_at = deleted.get((row.namespace, row.repo_name, row.tag), "")
+    return TagChange(row.tag, row.at, _entry(row, images.get(row.digest)), row.actor, deleted_at)
+
+
+def _entry(row: ChangeRow, image: Image | None) -> dict[str, Any]:
+    """What the tag tells: by the image, if it was read; else by the event; the manifest's digest stands in."""
+    if image is not None:
+        return image.as_tag(row.tag, None)
+    assert row.digest is not None
+    entry: dict[str, Any] = {"tag": row.tag, "digest": row.digest}
+    entry["image_id"] = (row.image_id if row.media_type not in INDEXES else None) or _stand_in(row.digest)
+    if row.size is not None:
+        entry["size"] = row.size
+    return entry
+
+
+def _stand_in(digest: str) -> str:
+    """64 digits, which is half of a sha512."""
+    return digest.partition(":")[2][:64]

@@ -1,0 +1,125 @@
+"""Events come in: what they tell is durable before they are acknowledged."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+from catalogd import rights
+from catalogd.accounts import Account
+from catalogd.catalog import Catalog
+from catalogd.registry.events import JUNK, NO_PLACE, Read, Sender, events_in, read
+from catalogd.state import TAKEN, ChangeRow, State
+
+log = logging.getLogger(__name__)
+
+# Events in one transaction: more gain little and make the first wait for the last.
+_MOST_AT_ONCE = 1000
+# So many names without a place in the catalog are logged, each once.
+_MOST_LOGGED = 1000
+
+
+@dataclass
+class _Waiting:
+    """The events of one request, and what became of them."""
+
+    read: list[Read]
+    outcomes: list[str] | None = None
+    error: BaseException | None = field(default=None)
+
+    @property
+    def settled(self) -> bool:
+        return self.outcomes is not None or self.error is not None
+
+
+class Intake:
+    """Takes a registry's events. Use from any number of threads.
+
+    Requests that come at the same time share one transaction: the first of them makes it for all.
+    """
+
+    def __init__(self, catalog: Catalog, state: State, wake: Callable[[], None]):
+        """`wake` is called once changes of tags wait for their commit."""
+        self._catalog = catalog
+        self._state = state
+        self._wake = wake
+        self._queue: deque[_Waiting] = deque()
+        self._leading = threading.Lock()
+        self._logged: set[str] = set()
+
+    def take(self, account: Account, body: bytes) -> Counter[str]:
+        """Take the events of an envelope; durable when this returns. How many had which outcome.
+
+        Outcomes are push, delete, pull; again (taken before), part_of_index (a pull counted with its index), unknown (a
+        pull of a repository that the catalog has not); blob, head, untagged, no_place (a name with more than two
+        components) and junk. Raises Unauthenticated, Forbidden, Malformed for what is no envelope, NoSpace,
+        Unavailable.
+        """
+        rights.require_scope(account, rights.REPORT)
+        sender = Sender(account.name or "", account.email or "")
+        now = datetime.now(UTC)
+        events = [read(event, sender, now) for event in events_in(body)]
+        counts = Counter(event.why_not for event in events if event.told is None)
+        self._log(events, counts)
+        told = [event for event in events if event.told is not None]
+        for start in range(0, len(told), _MOST_AT_ONCE):
+            some = told[start : start + _MOST_AT_ONCE]
+            counts.update(
+                outcome if outcome != TAKEN else _kind(event)
+                for event, outcome in zip(some, self._settle(some), strict=True)
+            )
+        if counts["push"] or counts["delete"]:
+            self._wake()
+        return counts
+
+    def _settle(self, events: list[Read]) -> list[str]:
+        waiting = _Waiting(events)
+        self._queue.append(waiting)
+        with self._leading:
+            while not waiting.settled:
+                self._take_some()
+        if waiting.error is not None:
+            raise waiting.error
+        assert waiting.outcomes is not None
+        return waiting.outcomes
+
+    def _take_some(self) -> None:
+        """One transaction, for the request that has waited longest and for those that fit in beside it."""
+        group = [self._queue.popleft()]
+        number = len(group[0].read)
+        while self._queue and number + len(self._queue[0].read) <= _MOST_AT_ONCE:
+            group.append(self._queue.popleft())
+            number += len(group[-1].read)
+        events = [event for waiting in group for event in waiting.read]
+        try:
+            told = [(event.identity, event.told) for event in events if event.told is not None]
+            outcomes = iter(self._state.take_events(told, self._unknown(events)))
+            for waiting in group:
+                waiting.outcomes = [next(outcomes) for _ in waiting.read]
+        except BaseException as error:
+            for waiting in group:
+                waiting.error = error
+            if not isinstance(error, Exception):
+                raise
+
+    def _unknown(self, events: Collection[Read]) -> set[tuple[str, str]]:
+        names = {(event.told.namespace, event.told.repo_name) for event in events if event.told is not None}
+        return names - self._catalog.known(names)
+
+    def _log(self, events: list[Read], counts: Counter[str]) -> None:
+        """Names are the registry's: quoted, and each once, so that nobody fills the log."""
+        if counts[NO_PLACE]:
+            fresh = {event.name for event in events if event.why_not == NO_PLACE} - self._logged
+            for name in sorted(fresh)[: _MOST_LOGGED - len(self._logged)]:
+                self._logged.add(name)
+                log.warning("events of %r are counted only: the catalog has no place for such a name", name[:300])
+        if counts[JUNK]:
+            log.info("%d events of a registry made no sense", counts[JUNK])
+
+
+def _kind(event: Read) -> str:
+    return event.told.kind if isinstance(event.told, ChangeRow) else "pull"
