@@ -23,6 +23,6 @@ from catalogd.catalog.transfer import Imported
 
 __all__ = [
     "ORDERINGS", "OURS", "THEIRS", "Caller", "Catalog", "Creates", "Delivery", "Deltas", "Examined", "FieldConflict",
-    "Found", "IfMatch", "Imported", "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "Proposer", "PushedRevision",
-    "TagChange", "TagWritten", "TagsFound", "Unfit", "Unjoinable", "Unrelated", "Written",
+    "Found", "IfMatch", "Imported", "ListQuery", "Name", "NotCountable", "OrganizationFound", "Page", "Proposer",
+    "PushedRevision", "TagChange", "TagWritten", "TagsFound", "Unfit", "Unjoinable", "Unrelated", "Written",
 ]  # fmt: skip

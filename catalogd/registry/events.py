@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from catalogd.errors import Malformed
 from catalogd.names import TAG
 from catalogd.registry.names import catalog_name
+from catalogd.registry.wire import PROGRAM
 from catalogd.state import ChangeRow, PullRow
 
 INDEXES = frozenset(
@@ -44,7 +45,7 @@ _MOST_ACTOR = 100
 _MOST_REFERENCES = 10_000
 
 # What becomes of an event that is not taken.
-BLOB, HEAD, UNTAGGED, OTHER, NO_PLACE, JUNK = "blob", "head", "untagged", "other", "no_place", "junk"
+BLOB, HEAD, UNTAGGED, OWN, NO_PLACE, JUNK = "blob", "head", "untagged", "own", "no_place", "junk"
 
 
 class Sender(NamedTuple):
@@ -84,7 +85,7 @@ def read(event: object, sender: Sender, now: datetime) -> Read:
     if not identity or not name or action not in ("push", "pull", "delete", "mount"):
         return Read(why_not=JUNK)
     media_type, tag = _text(target, "mediaType").partition(";")[0].strip().lower(), _text(target, "tag")
-    why_not = _why_not(action, media_type, tag, _text(request, "method"))
+    why_not = _why_not(action, media_type, tag, _text(request, "method"), _text(request, "useragent"))
     if why_not:
         return Read(why_not=why_not)
     place = catalog_name(name)
@@ -97,7 +98,7 @@ def read(event: object, sender: Sender, now: datetime) -> Read:
     return Read(_identity(identity), change) if change else Read(why_not=JUNK)
 
 
-def _why_not(action: str, media_type: str, tag: str, method: str) -> str:
+def _why_not(action: str, media_type: str, tag: str, method: str, program: str) -> str:
     """Why an event of that kind is nothing to the catalog; "" if it is."""
     if action == "mount":
         return BLOB
@@ -108,6 +109,8 @@ def _why_not(action: str, media_type: str, tag: str, method: str) -> str:
         return BLOB
     if action == "push":
         return "" if tag else UNTAGGED
+    if program.startswith(PROGRAM):  # the catalog has read what was pushed
+        return OWN
     return HEAD if method.upper() == "HEAD" else ""
 
 

@@ -18,7 +18,12 @@ import urllib3
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError, NewConnectionError, ProtocolError, SSLError, TimeoutError
 
+import catalogd
 from catalogd.errors import RegistryFailed
+
+# How the catalog names itself to registries, which tell it of its own reading too.
+PROGRAM = "catalogd/"
+USER_AGENT = f"{PROGRAM}{catalogd.__version__}"
 
 # An exchange as a whole may take so many times what one read may.
 _WHOLE = 3.0
@@ -117,7 +122,7 @@ class Wire:
         response = self._manager.request(
             method,
             url,
-            headers={"Accept-Encoding": "identity", **headers},
+            headers={"User-Agent": USER_AGENT, "Accept-Encoding": "identity", **headers},
             redirect=False,
             preload_content=False,
             decode_content=False,

@@ -12,12 +12,15 @@ import pytest
 from console_blocks import PROJECT, Reader, commands, difference
 
 from catalogd import server
+from catalogd.accounts import Accounts
 from catalogd.activity import FOLDER
 from catalogd.catalog import Caller, Catalog, repositories
 from catalogd.cli import transfer
 from catalogd.documents import builtin_schema, positions, schema
 from catalogd.following import Follower
 from catalogd.names import MAX_NAME
+from catalogd.registry.follower import RegistryFollower
+from catalogd.state import State
 from catalogd.store import Store
 from catalogd.upstream import Upstream
 from catalogd.web.metrics import Metrics
@@ -94,7 +97,7 @@ def test_the_console_blocks_of_operations_md_run_as_printed(tmp_path):
 
 def test_the_metrics_are_those_of_the_server(tmp_path):
     Store.create(tmp_path / "catalog")
-    catalog = Catalog.open(tmp_path / "catalog")
+    catalog, state = Catalog.open(tmp_path / "catalog"), State(tmp_path / "state.db")
     try:
         catalog.begin(Caller(FOLDER, "test"), {"README.md": b"It is followed.\n"})
         rendered = ""
@@ -104,8 +107,11 @@ def test_the_metrics_are_those_of_the_server(tmp_path):
             metrics = Metrics(looks.health)
             metrics.observe("/healthz", "GET", 200, 0.1)
             metrics.wrote("createRepository", True)
+            metrics.took({"push": 1})
+            metrics.watch(RegistryFollower(catalog, Accounts(state), state, "existing"))
             rendered += metrics.render().decode()
     finally:
+        state.close()
         catalog.close()
     there = {name for name in re.findall(r"^# TYPE (\w+)", rendered, re.MULTILINE) if "_created" not in name}
     section = OPERATIONS.read_text().partition("\n## Health and metrics\n")[2].partition("\n## ")[0]
