@@ -1,9 +1,10 @@
 """Activity: what use makes of repositories, which is counted in the state and folded into the documents later.
 
-A star is durable in the state at once, and shown at once. Every few minutes what has been counted is folded into the
-documents, in one commit for all. Nothing is counted twice or lost if the process dies in between: what is to be folded
-gets the number of a **batch**, the commit carries it, and the read model tells the newest batch that its documents
-count, in the same query as the document itself. What has a newer number, or none yet, is added to what is shown.
+A star and a pull are durable in the state at once, and shown at once. Every few minutes what has been counted is folded
+into the documents, in one commit for all. Nothing is counted twice or lost if the process dies in between: what is to
+be folded gets the number of a **batch**, the commit carries it, and the read model tells the newest batch that its
+documents count, in the same query as the document itself. What has a newer number, or none yet, is added to what is
+shown.
 """
 
 from __future__ import annotations
@@ -37,14 +38,14 @@ _MOST_KNOWN = 20_000
 
 
 class Seen(NamedTuple):
-    """A document with what is pending, for one caller. `version` tells what is shown of one blob apart; 0 is the blob.
+    """A document with what is pending, for one caller. `version` tells what is shown of one blob apart; "" is the blob.
 
     It is made of what is shown, not of what has led there: that can be the same for two who see different things.
     """
 
     document: Mapping[str, Any]
     is_starred: bool
-    version: int
+    version: str
 
 
 class Activity:
@@ -101,21 +102,22 @@ class Activity:
         among = tuple((row.namespace, row.repo_name) for row in stars)
         return self._catalog.list(caller, ListQuery(page=page, page_size=page_size, among=among))
 
-    def begin_anew(self, namespace: str, repo_name: str) -> None:
-        """A repository was created, whose document counts nothing yet: the stars of one of that name before stay."""
-        self._state.begin_anew(namespace, repo_name)
+    def begin_anew(self, namespace: str, repo_name: str, since: str | None = None) -> None:
+        """A repository was created, whose document counts nothing yet: the stars of one of that name before stay.
+
+        The pulls of that one are not those of this one. With `since`, when an event said that it is there, pulls are
+        kept if the latest of them was not before: events of a registry may come sooner than the repository.
+        """
+        self._state.begin_anew(namespace, repo_name, since, self._catalog.shown_batch())
 
     # What is shown
 
     def seen(self, caller: Caller, document: Mapping[str, Any], batch: int | None) -> Seen:
         """A document with what is pending since `batch`; with nothing for None, as one of the past has it."""
         name = (document["namespace"], document["repo_name"])
-        shown = document if batch is None else _with(document, self._known.pending((name,))[name], batch)
-        user = caller.account.name
-        is_starred = user is not None and self._known.is_starred(user, name)
-        stars = shown["repo_starred_count"]
-        as_stored = not is_starred and stars == document["repo_starred_count"]
-        return Seen(shown, is_starred, 0 if as_stored else 1 + 2 * stars + is_starred)
+        rows, is_starred = self._known.seen(caller.account.name, name)
+        shown = document if batch is None else _with(document, rows, batch)
+        return Seen(shown, is_starred, _version(document, shown, is_starred))
 
     def seen_now(self, caller: Caller, document: Mapping[str, Any]) -> Seen:
         """A document that was just written, with what is pending."""
@@ -187,7 +189,7 @@ class Activity:
     def _deltas(self, batch: int | None) -> dict[Name, Deltas]:
         """What the rows of a batch, or of none, add up to."""
         return {
-            (row.namespace, row.repo_name): Deltas(row.stars)
+            (row.namespace, row.repo_name): Deltas(row.stars, row.pulls, row.pulled_at)
             for row in self._state.pending_activity()
             if row.batch == batch
         }
@@ -210,12 +212,16 @@ class _Known:
         answers.update(found)
         return {name: found[name] if name in found else answers[name] for name in names}
 
-    def is_starred(self, user: str, name: Name) -> bool:
+    def seen(self, user: str | None, name: Name) -> tuple[list[PendingRow], bool]:
+        """What is pending of a repository, and whether the user has starred it: one query at most."""
         answers = self._current()
-        found = answers.get((user, name))
-        if found is None:
-            found = answers[user, name] = self._state.is_starred(user, *name)
-        return found
+        rows, is_starred = answers.get(name), user is not None and answers.get((user, name))
+        if rows is None or is_starred is None:
+            rows, is_starred = self._state.pending_and_star(user, *name)
+            answers[name] = rows
+            if user is not None:
+                answers[user, name] = is_starred
+        return rows, is_starred
 
     def _current(self) -> dict[object, Any]:
         version = self._state.version()
@@ -228,7 +234,22 @@ class _Known:
 
 def _with(document: Mapping[str, Any], rows: Iterable[PendingRow], batch: int) -> Mapping[str, Any]:
     """The document with the rows that it does not count."""
-    stars = sum(row.stars for row in rows if row.batch is None or row.batch > batch)
-    if not stars:
+    if not rows:
         return document
-    return {**document, "repo_starred_count": max(0, document["repo_starred_count"] + stars)}
+    stars = pulls = 0
+    pulled_at = None
+    for row in rows:
+        if row.batch is None or row.batch > batch:
+            stars += row.stars
+            pulls += row.pulls
+            pulled_at = max(pulled_at or "", row.pulled_at or "") or None
+    return Deltas(stars, pulls, pulled_at).added_to(document)
+
+
+def _version(document: Mapping[str, Any], shown: Mapping[str, Any], is_starred: bool) -> str:
+    """Two of one blob are equal only if all that is added to it is."""
+    pulled = any(shown.get(key) != document.get(key) for key in ("download", "pulled_at"))
+    if not (is_starred or pulled or shown["repo_starred_count"] != document["repo_starred_count"]):
+        return ""
+    stars = 1 + 2 * shown["repo_starred_count"] + is_starred
+    return f"{stars}.{shown['download']}.{shown.get('pulled_at')}" if pulled else str(stars)

@@ -236,7 +236,7 @@ class Settings:
         **_setting(_seconds(1, 86_400), "60", "time between two looks at what needs maintenance, in seconds")
     )
     activity_interval: float = field(
-        **_setting(_seconds(0.1, 86_400), "300", "how often stars are folded into the documents, in seconds")
+        **_setting(_seconds(0.1, 86_400), "300", "how often stars and pulls are folded into the documents, in seconds")
     )
     git_children: int = field(
         **_setting(_whole(1, 64), "2", "how many git clients are answered at once; others wait for their turn")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from catalogd import names
@@ -17,9 +17,22 @@ Name = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Deltas:
-    """By how much the counters of a repository have changed."""
+    """By how much the counters of a repository have changed; `pulled_at` is when the latest of the pulls was."""
 
     stars: int = 0
+    pulls: int = 0
+    pulled_at: str | None = None
+
+    def added_to(self, document: Document) -> Document:
+        """The complete document that counts this too: the same one if that changes nothing."""
+        changed: Document = {}
+        if self.stars:
+            changed["repo_starred_count"] = max(0, document["repo_starred_count"] + self.stars)
+        if self.pulls:
+            changed["download"] = document["download"] + self.pulls
+        if self.pulled_at is not None and self.pulled_at > (document.get("pulled_at") or ""):
+            changed["pulled_at"] = self.pulled_at
+        return {**document, **changed} if changed else document
 
 
 class NotCountable(Exception):
@@ -52,12 +65,14 @@ class Counting(UseCases):
     def count(self, caller: Caller, batch: int, deltas: Mapping[Name, Deltas], began: str) -> str | None:
         """Add to the counters, in one commit with the batch's number. Returns it; None where nothing changes.
 
-        What was created after `began` is not what was counted, but another of that name. Raises NotCountable, and
-        nothing is written, where documents are missing, broken or edited by hand; and what the store raises.
+        The message says which counters have changed. What was created after `began` is not what was counted, but
+        another of that name. Raises NotCountable, and nothing is written, where documents are missing, broken or
+        edited by hand; and what the store raises.
         """
 
         def draft(reading: Reading) -> Draft | None:
             files: dict[str, bytes | None] = {}
+            counted: list[Deltas] = []
             refused: set[Name] = set()
             why = ""
             for (namespace, repo_name), delta in deltas.items():
@@ -71,16 +86,16 @@ class Counting(UseCases):
                     before = parse_stored(found[1], namespace, repo_name)
                     if (before.get("created_at") or "") > began:
                         raise Conflict(f"{namespace}/{repo_name} has been made anew meanwhile.")
-                    after = _with(before, delta)
+                    after = delta.added_to(before)
                     if after != before:
                         files[path] = self._validated(reading, namespace, repo_name, after)
+                        counted.append(delta)
                 except (Conflict, Invalid) as error:
                     refused.add((namespace, repo_name))
                     why = error.detail
             if refused:
                 raise NotCountable(refused, why)
-            what = f"{len(files)} repositor{'y' if len(files) == 1 else 'ies'}"
-            return Draft(f"Count the stars of {what}", files) if files else None
+            return Draft(_message(counted), files) if files else None
 
         try:
             outcome = self._submit(caller, draft, "count", is_direct=False, **{BATCH_TRAILER: str(batch)})
@@ -91,5 +106,10 @@ class Counting(UseCases):
         return outcome.commit if outcome.changed else None
 
 
-def _with(document: Document, delta: Deltas) -> Document:
-    return document | {"repo_starred_count": max(0, document["repo_starred_count"] + delta.stars)}
+def _message(counted: Collection[Deltas]) -> str:
+    kinds = {
+        "stars": any(delta.stars for delta in counted),
+        "pulls": any(delta.pulls or delta.pulled_at for delta in counted),
+    }
+    what = " and ".join(kind for kind, is_counted in kinds.items() if is_counted)
+    return f"Count the {what} of {len(counted)} repositor{'y' if len(counted) == 1 else 'ies'}"

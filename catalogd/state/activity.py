@@ -33,6 +33,13 @@ _COUNT = text("""
             ELSE activity.pulled_at
         END
 """)
+# Both in one query: while pulls come in, each request asks it anew.
+_PENDING_AND_STAR = text("""
+    SELECT batch, stars, pulls, pulled_at, 0 FROM activity WHERE namespace = :namespace AND repo_name = :repo_name
+    UNION ALL
+    SELECT NULL, 0, 0, NULL, 1 FROM star
+    WHERE "user" = :user AND namespace = :namespace AND repo_name = :repo_name
+""")
 # Names in one query: databases take some ten thousand parameters.
 _NAMES_AT_ONCE = 1000
 _ASSIGN = (
@@ -44,6 +51,7 @@ _ASSIGN = (
 _BY_BATCH = (*_REPOSITORY, activity.c.batch)
 _SUMS = (func.sum(activity.c.stars), cast(func.sum(activity.c.pulls), BigInteger), func.max(activity.c.pulled_at))
 _PENDING = select(*_BY_BATCH, *_SUMS).group_by(*_BY_BATCH).order_by(func.min(activity.c.id))
+_PENDING_OF = _PENDING.where(tuple_(*_REPOSITORY).in_(bindparam("names", expanding=True)))
 _RELEASE = (
     delete(activity)
     .where(activity.c.batch == bindparam("of_batch"))
@@ -90,9 +98,17 @@ class ActivityVerbs:
         found: list[PendingRow] = []
         with self._database.reading() as connection:
             for start in range(0, len(asked), _NAMES_AT_ONCE):
-                some = tuple_(*_REPOSITORY).in_(asked[start : start + _NAMES_AT_ONCE])
-                found += [PendingRow(*row) for row in connection.execute(_PENDING.where(some))]
+                some = {"names": asked[start : start + _NAMES_AT_ONCE]}
+                found += [PendingRow(*row) for row in connection.execute(_PENDING_OF, some)]
         return found
+
+    def pending_and_star(self, user: str | None, namespace: str, repo_name: str) -> tuple[list[PendingRow], bool]:
+        """The same of one repository, and whether the user has starred it; None is nobody."""
+        values = {"user": user, "namespace": namespace, "repo_name": repo_name}
+        with self._database.reading() as connection:
+            found = connection.execute(_PENDING_AND_STAR, values).all()
+        rows = [PendingRow(namespace, repo_name, *row[:-1]) for row in found if not row[-1]]
+        return rows, len(rows) < len(found)
 
     def assign_batch(self, batch: int, repositories: Iterable[Repository]) -> None:
         """The rows of these repositories, (namespace, repo_name), that have no batch get this one.

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from sqlalchemy import bindparam, delete, func, insert, literal, select
+from sqlalchemy import BigInteger, bindparam, cast, delete, func, insert, literal, or_, select
 from sqlalchemy.exc import IntegrityError
 
-from catalogd.state.activity import count_stars
+from catalogd.state.activity import count_pulls, count_stars
 from catalogd.state.database import Database
 from catalogd.state.shapes import StarRow
 from catalogd.state.tables import activity, stars
@@ -17,6 +17,13 @@ _IS_STARRED = select(literal(1)).where(
     stars.c.user == bindparam("user"),
     stars.c.namespace == bindparam("namespace"),
     stars.c.repo_name == bindparam("repo_name"),
+)
+
+_LATE_PULLS = (
+    select(cast(func.sum(activity.c.pulls), BigInteger), func.max(activity.c.pulled_at))
+    .where(activity.c.namespace == bindparam("namespace"), activity.c.repo_name == bindparam("repo_name"))
+    .where(or_(activity.c.batch.is_(None), activity.c.batch > bindparam("counted")))
+    .having(func.max(activity.c.pulled_at) >= bindparam("since"))
 )
 
 
@@ -43,10 +50,11 @@ class StarVerbs:
             count_stars(connection, {(namespace, repo_name): -1})
         return True
 
-    def begin_anew(self, namespace: str, repo_name: str) -> None:
+    def begin_anew(self, namespace: str, repo_name: str, since: str | None = None, counted: int = 0) -> None:
         """Its document counts nothing yet: what is pending are the stars that there are, and nothing else.
 
-        A name keeps its stars if what it names is deleted and made anew, as it keeps its history.
+        A name keeps its stars if what it names is deleted and made anew, as it keeps its history. With `since` pulls
+        stay too, if the latest of them was not before; not those of batches up to `counted`.
         """
         this = (stars.c.namespace == namespace, stars.c.repo_name == repo_name)
         pending = (activity.c.namespace == namespace, activity.c.repo_name == repo_name)
@@ -57,7 +65,11 @@ class StarVerbs:
         with self._database.writing() as connection:
             # Whoever stars now has either been counted here, or counts after this.
             self._database.lock(connection, activity)
+            late = {"namespace": namespace, "repo_name": repo_name, "since": since, "counted": counted}
+            kept = connection.execute(_LATE_PULLS, late).first() if since else None
             connection.execute(delete(activity).where(*pending))
+            if kept:
+                count_pulls(connection, {(namespace, repo_name): (kept[0], kept[1])})
             count = connection.execute(select(func.count()).select_from(stars).where(*this)).scalar_one()
             if count:
                 count_stars(connection, {(namespace, repo_name): count})

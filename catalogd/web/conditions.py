@@ -1,8 +1,8 @@
 """Conditional requests (RFC 9110, section 13) and the tags of entities.
 
-The tag of a detail is `"<blob>"`, or `"<blob>.<n>"` where the caller is shown more than the document has: stars that
-are not counted in it yet, or one of their own. A write compares the blob, because that is what it would overwrite; a
-read compares the whole of it, because that is what the caller has.
+The tag of a detail is `"<blob>"`, or `"<blob>.<more>"` where the caller is shown more than the document has: stars and
+pulls that are not counted in it yet, or a star of their own. A write compares the blob, because that is what it would
+overwrite; a read compares the whole of it, because that is what the caller has.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ _LIST = re.compile(rf"[ \t,]*{_TAG}(?:[ \t]*,[ \t,]*{_TAG})*[ \t,]*")
 _ONE = re.compile(r'(W/)?"([\x21\x23-\x7e\x80-\xff]*)"')
 
 
-def etag(blob: str, version: int = 0) -> str:
-    """The strong tag of a representation of a blob; `version` tells several of one blob apart, 0 is the first."""
+def etag(blob: str, version: str = "") -> str:
+    """The strong tag of a representation of a blob; `version` tells several of one blob apart, "" is the first."""
     return f'"{blob}.{version}"' if version else f'"{blob}"'
 
 

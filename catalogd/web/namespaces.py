@@ -69,4 +69,4 @@ def _send(resp: falcon.Response, found: OrganizationFound, status: int = 200) ->
 def _tag(found: OrganizationFound) -> str:
     """One blob is shown in several ways, and what has a strong tag must be the same to the byte."""
     roles = (None, "reader", "writer", "owner")
-    return etag(found.blob, roles.index(found.role) + 1 if found.shows_members else 0)
+    return etag(found.blob, str(roles.index(found.role) + 1) if found.shows_members else "")

@@ -212,7 +212,8 @@ LABEL = Parameter(
 )
 ORDERING = Parameter(
     "ordering",
-    "What the list is sorted by; `-` in front turns it round.",
+    "What the list is sorted by; `-` in front turns it round. By `download` and `repo_starred_count` it goes by what "
+    "the documents count; pulls and stars of the last minutes are shown, but not in them yet.",
     {"type": "string", "enum": [sign + name for name in ORDERINGS for sign in ("", "-")]},
     _ordering,
 )

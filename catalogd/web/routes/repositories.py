@@ -104,7 +104,8 @@ OPERATIONS: tuple[Operation, ...] = (
         "repositories.detail",
         REPOSITORIES,
         "Read a repository",
-        "All of it but its tags. The `ETag` is for `If-None-Match` here and for `If-Match` when writing.",
+        "All of it but its tags, with the stars and pulls there have been by now, unless `at` asks for another state. "
+        "The `ETag` is for `If-None-Match` here and for `If-Match` when writing.",
         (json_reply(200, "The repository.", "RepositoryDetail", VERSIONED), NOT_MODIFIED),
         _READ_AT,
         parameters=(AT_OR_PROPOSAL,),

@@ -1,4 +1,4 @@
-"""Stars on a real catalog and a real state: shown at once, and folded into the documents so that each counts once."""
+"""Stars and pulls on a real catalog and a real state: shown at once, and folded into the documents, each once."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
@@ -18,6 +19,7 @@ from catalogd.activity import FOLDER, Activity
 from catalogd.catalog import Caller, Catalog, Deltas, NotCountable
 from catalogd.errors import BrokenSchema, Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.state import State
+from catalogd.state.activity import count_pulls
 from catalogd.store import Store
 
 PROGRAM = Path(__file__).with_name("folding.py")
@@ -36,6 +38,7 @@ def caller(name: str, *, is_admin: bool = False, namespace: str | None = None) -
 ADMIN, ANN, BOB, EVE = caller("admin", is_admin=True), caller("ann"), caller("bob"), caller("eve")
 # Later than whatever a test makes.
 NOW = "9999-01-01T00:00:00.000Z"
+MONDAY, TUESDAY, FRIDAY = (f"2026-11-{day}T08:00:00.000Z" for day in (23, 24, 27))
 NOBODY = Caller(ANONYMOUS, "a-request")
 
 
@@ -85,11 +88,32 @@ def count(activity: Activity, catalog: Catalog, name: tuple[str, str] = APP) -> 
     return seen(activity, catalog, name=name).document["repo_starred_count"]
 
 
+def pull(state: State, name: tuple[str, str], number: int, latest: str) -> None:
+    with state._database.writing() as connection:
+        count_pulls(connection, {name: (number, latest)})
+
+
+def pulled(document: Mapping) -> tuple[int, str | None]:
+    return document.get("download", 0), document.get("pulled_at")
+
+
+def shown_pulls(activity: Activity, catalog: Catalog, name: tuple[str, str] = APP) -> tuple[int, str | None]:
+    return pulled(seen(activity, catalog, name=name).document)
+
+
+def stored_pulls(catalog: Catalog, name: tuple[str, str] = APP) -> tuple[int, str | None]:
+    return pulled(on_main(catalog, name))
+
+
 def stored(catalog: Catalog, name: tuple[str, str] = APP) -> int:
-    """As the document on main has it."""
+    return on_main(catalog, name).get("repo_starred_count", 0)
+
+
+def on_main(catalog: Catalog, name: tuple[str, str]) -> dict:
+    """The document as main has it."""
     found = catalog.store.snapshot().read("data/{}/{}.json".format(*name))
     assert found is not None
-    return json.loads(found[1]).get("repo_starred_count", 0)
+    return json.loads(found[1])
 
 
 def commits(root: Path, git) -> list[str]:
@@ -158,6 +182,40 @@ def test_what_one_has_starred_is_listed_by_name_in_pages_while_one_may_read_it(a
         activity.starred(caller("ann", namespace="team"))
 
 
+@on_both_databases
+def test_pulls_show_at_once_in_detail_and_list_with_the_time_of_the_latest(activity, catalog, state):
+    activity.star(ANN, *APP)
+    assert shown_pulls(activity, catalog) == (0, None)
+    pull(state, APP, 3, TUESDAY)
+    pull(state, APP, 2, MONDAY)
+    assert shown_pulls(activity, catalog) == (5, TUESDAY)
+    page = activity.starred(ANN)
+    [listed] = activity.counted(page.results, page.batch)
+    assert (pulled(listed), listed["repo_starred_count"]) == ((5, TUESDAY), 1)
+    assert shown_pulls(activity, catalog, LIB) == (0, None)
+
+
+def test_a_document_that_knows_a_later_pull_keeps_its_time(activity, catalog, state):
+    pull(state, APP, 1, TUESDAY)
+    activity.fold()
+    pull(state, APP, 1, MONDAY)
+    assert shown_pulls(activity, catalog) == (2, TUESDAY)
+    activity.fold()
+    assert stored_pulls(catalog) == (2, TUESDAY)
+
+
+def test_whatever_is_shown_differently_has_another_version(activity, catalog, state):
+    versions = [seen(activity, catalog).version]
+    for number, latest in ((1, MONDAY), (1, MONDAY), (1, TUESDAY)):
+        pull(state, APP, number, latest)
+        versions.append(seen(activity, catalog).version)
+    activity.star(ANN, *APP)
+    versions += [seen(activity, catalog, who).version for who in (ANN, BOB)]
+    assert len(set(versions)) == len(versions)
+    activity.unstar(ANN, *APP)
+    assert [seen(activity, catalog, who).version for who in (ANN, BOB)] == [versions[3]] * 2
+
+
 # --- folding
 
 
@@ -179,6 +237,41 @@ def test_a_fold_is_one_commit_for_all_and_the_counts_are_right_before_during_and
     assert activity.fold() == 0
     assert len(commits(root, git)) == before + 1
     assert [count(activity, catalog, name) for name in ALL] == [2, 1, 0]
+
+
+@on_both_databases
+def test_stars_and_pulls_are_folded_in_one_commit_that_says_what_it_counts(activity, catalog, state, root, git):
+    pull(state, APP, 4, MONDAY)
+    assert activity.fold() == 1
+    assert commits(root, git)[0] == "Count the pulls of 1 repository"
+    assert (stored_pulls(catalog), shown_pulls(activity, catalog)) == ((4, MONDAY), (4, MONDAY))
+    pull(state, APP, 1, FRIDAY)
+    pull(state, LIB, 2, TUESDAY)
+    activity.star(ANN, *TOOL)
+    before = len(commits(root, git))
+    assert activity.fold() == 3
+    assert commits(root, git)[0] == "Count the stars and pulls of 3 repositories"
+    assert len(commits(root, git)) == before + 1
+    assert [stored_pulls(catalog, name) for name in ALL] == [(5, FRIDAY), (2, TUESDAY), (0, None)]
+    assert activity.fold() == 0
+    assert [shown_pulls(activity, catalog, name) for name in ALL] == [(5, FRIDAY), (2, TUESDAY), (0, None)]
+    assert (len(commits(root, git)), state.pending_activity()) == (before + 1, [])
+
+
+@pytest.mark.parametrize("step", ["assigned", "committed"])
+@on_both_databases
+def test_pulls_of_a_fold_that_was_cut_off_are_counted_once(activity, catalog, state, step):
+    pull(state, APP, 5, TUESDAY)
+    state.assign_batch(1, [APP])
+    pull(state, APP, 2, MONDAY)
+    if step == "committed":
+        catalog.count(Caller(FOLDER, "fold-1"), 1, {APP: Deltas(0, 5, TUESDAY)}, NOW)
+    assert shown_pulls(activity, catalog) == (7, TUESDAY)
+    again = Activity(catalog, state)
+    for _ in range(2):
+        again.fold()
+        assert (shown_pulls(again, catalog), stored_pulls(catalog)) == ((7, TUESDAY), (7, TUESDAY))
+    assert state.pending_activity() == []
 
 
 def test_a_count_is_no_update_and_changes_nothing_but_the_count(activity, catalog):
@@ -478,6 +571,47 @@ def test_a_name_that_is_made_anew_keeps_its_stars_and_no_minus_of_the_one_before
     activity.fold()
     activity.fold()
     assert (stored(catalog), count(activity, catalog), state.pending_activity()) == (2, 2, [])
+
+
+@on_both_databases
+def test_a_name_that_is_made_anew_begins_without_downloads(activity, catalog, state):
+    pull(state, APP, 3, MONDAY)
+    activity.fold()
+    pull(state, APP, 4, TUESDAY)
+    activity.star(ANN, *APP)
+    catalog.delete(ADMIN, *APP)
+    pull(state, APP, 5, FRIDAY)
+    catalog.create(ADMIN, APP[0], {"repo_name": APP[1]})
+    activity.begin_anew(*APP)
+    assert (shown_pulls(activity, catalog), count(activity, catalog)) == ((0, None), 1)
+    pull(state, APP, 1, FRIDAY)
+    activity.fold()
+    assert (stored_pulls(catalog), stored(catalog)) == ((1, FRIDAY), 1)
+
+
+@on_both_databases
+def test_what_a_push_has_made_keeps_the_pulls_that_were_told_before_it_was_there(activity, catalog, state):
+    new = ("team", "new")
+    pull(state, new, 2, TUESDAY)
+    activity.fold()
+    state.assign_batch(1, [new])  # a fold is at it
+    pull(state, new, 1, MONDAY)
+    catalog.create(ADMIN, new[0], {"repo_name": new[1]})
+    activity.begin_anew(*new, since=TUESDAY)
+    assert shown_pulls(activity, catalog, new) == (3, TUESDAY)
+    activity.fold()
+    assert stored_pulls(catalog, new) == (3, TUESDAY)
+
+
+@on_both_databases
+def test_what_a_push_has_made_has_no_pull_from_before_that_push(activity, catalog, state):
+    pull(state, LIB, 1, MONDAY)
+    activity.fold()
+    pull(state, LIB, 1, MONDAY)
+    catalog.delete(ADMIN, *LIB)
+    catalog.create(ADMIN, LIB[0], {"repo_name": LIB[1]})
+    activity.begin_anew(*LIB, since=TUESDAY)
+    assert (shown_pulls(activity, catalog, LIB), state.pending_activity()) == ((0, None), [])
 
 
 def test_what_is_made_anew_while_its_name_is_being_counted_gets_nothing_of_the_one_before(activity, catalog, state):
