@@ -55,9 +55,9 @@ class Intake:
         """Take the events of an envelope; durable when this returns. How many had which outcome.
 
         Outcomes are push, delete, pull; again (taken before), part_of_index (a pull counted with its index), unknown (a
-        pull of a repository that the catalog has not); blob, head, untagged, own (the catalog's own reading),
-        no_place (a name with more than two components) and junk. Raises Unauthenticated, Forbidden, Malformed for what is no envelope, NoSpace,
-        Unavailable.
+        pull of a repository that the catalog has not); own (the catalog's reading), blob, head, untagged, no_place (a
+        name of more than two components) and junk. Raises Unauthenticated, Forbidden, Malformed for what is no
+        envelope, NoSpace, Unavailable.
         """
         rights.require_scope(account, rights.REPORT)
         sender = Sender(account.name or "", account.email or "")
