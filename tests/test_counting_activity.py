@@ -343,8 +343,9 @@ def test_a_fold_that_was_cut_off_is_taken_back_before_those_of_others_come_in(ac
 
 
 @pytest.mark.slow
-def test_a_fold_that_is_killed_at_any_moment_loses_no_star_and_counts_none_twice(activity, catalog, state, root, where):
+def test_a_fold_that_is_killed_at_any_moment_counts_each_star_and_pull_once(activity, catalog, state, root, where):
     chance = random.Random(20)
+    pulls = dict.fromkeys(ALL, 0)
     for _ in range(20):
         command = [sys.executable, str(PROGRAM), str(root), str(where)]
         with subprocess.Popen(command, stdout=subprocess.PIPE) as folding:
@@ -354,11 +355,15 @@ def test_a_fold_that_is_killed_at_any_moment_loses_no_star_and_counts_none_twice
             while time.monotonic() < until:
                 act = chance.choice((activity.star, activity.unstar))
                 act(chance.choice((ANN, BOB, EVE)), *chance.choice(ALL))
+                pull(state, name := chance.choice(ALL), 1, MONDAY)
+                pulls[name] += 1
             folding.kill()
         stars = {name: sum(state.is_starred(one, *name) for one in ("ann", "bob", "eve")) for name in ALL}
         assert {name: count(activity, catalog, name) for name in ALL} == stars
+        assert {name: shown_pulls(activity, catalog, name)[0] for name in ALL} == pulls
     activity.fold()
     activity.fold()
+    assert {name: stored_pulls(catalog, name)[0] for name in ALL} == pulls
     assert {name: stored(catalog, name) for name in ALL} == stars
     assert state.pending_activity() == []
 

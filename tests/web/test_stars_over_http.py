@@ -10,7 +10,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from web_site import Site, problem
 
+from catalogd.state.activity import count_pulls
+
 _NUMBERS = itertools.count(1)
+_DAYS = itertools.cycle((23, 24, 24, 20))
 USERS = ("ann", "bob", "eve")
 
 
@@ -95,7 +98,7 @@ def test_a_star_of_ones_own_changes_the_tag_and_the_same_view_has_the_same_one(c
     assert ann.simulate_get(path, headers={"If-None-Match": unstarred}).status_code == 200
 
 
-ACTS = st.tuples(st.sampled_from(("star", "unstar", "fold", "edit", "back")), st.sampled_from(USERS))
+ACTS = st.tuples(st.sampled_from(("star", "unstar", "pull", "fold", "edit", "back")), st.sampled_from(USERS))
 
 
 @settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -108,6 +111,9 @@ def test_there_are_never_two_bodies_under_one_tag(site: Site, clients: dict[str,
     for act, user in (("fold", ""), *acts):
         if act == "fold":
             site.activity.fold()
+        elif act == "pull":
+            with site.activity.state._database.writing() as connection:
+                count_pulls(connection, {("stars", name): (1, f"2026-11-{next(_DAYS):02}T08:00:00.000Z")})
         elif act in ("edit", "back"):
             site.client.simulate_patch(path, json={"description": "first" if act == "back" else "second"})
         else:
