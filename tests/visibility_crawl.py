@@ -19,7 +19,7 @@ _ALL_IN_ONE = {"page_size": "100"}
 _NOT_THERE = "0" * 40
 _OTHERS = (
     "/healthz", "/metrics", "/openapi.json", "/docs", "/static/images/user/default-logo.png", "/v1/nothing",
-    "/v1/user", "/v1/user/tokens", "/v1/users", "/v1/users/olga", "/v1/sync",
+    "/v1/user", "/v1/user/tokens", "/v1/users", "/v1/users/olga", "/v1/sync", "/v2", "/v1/_ping",
 )  # fmt: skip
 
 
@@ -49,6 +49,7 @@ class Crawl:
         self._feed()
         self._organizations()
         self._proposals()
+        self._clients_of_registries(self._newest_of_each_kind())
 
     def thoroughly(self, *, pairs: bool = True) -> None:
         """Everything; `pairs`: also the differences between any two commits."""
@@ -65,6 +66,7 @@ class Crawl:
         self._proposals()
         self._proposed()
         self._stars()
+        self._clients_of_registries(sorted(self.past.markers))
         self._others()
         self._refusals()
         assert self.shown == self.markers, f"{self.who} was not shown {sorted(self.markers - self.shown)}"
@@ -225,6 +227,19 @@ class Crawl:
             starred = {name for user, name in self.story.stars if user == self.who}
             assert {(row["namespace"], row["repo_name"]) for row in reply.json["results"]} == starred & self.now.keys()
             assert reply.json["count"] == len(starred & self.now.keys())
+
+    def _clients_of_registries(self, markers: Iterable[str]) -> None:
+        names = {"/".join(name) for name in self.now}
+        listed = self._get("/v2/_catalog").json["repositories"]
+        assert set(listed) == names and len(listed) == len(names)
+        for marker in (None, *markers):
+            found = self._get("/v1/search", **({} if marker is None else {"q": marker})).json
+            there = {"/".join(name) for name, it in self.now.items() if marker is None or marker in searched(it)}
+            assert {result["name"] for result in found["results"]} == there, (self.who, marker)
+            assert found["num_results"] == len(there)
+        for name in self._all_names:
+            reply = self._get(f"/v2/{'/'.join(name)}/tags/list")
+            assert reply.status_code == (200 if name in self.now else 404), (self.who, name)
 
     def _others(self) -> None:
         for path in _OTHERS:

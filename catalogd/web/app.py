@@ -36,6 +36,7 @@ from catalogd.web.replies import COMMON_HEADERS, Fixed
 from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
 from catalogd.web.routes import OPERATIONS
+from catalogd.web.search import Search
 from catalogd.web.stars import Stars
 from catalogd.web.sync import Sync
 from catalogd.web.tags import Tags
@@ -101,6 +102,7 @@ def _handlers(
         "git": GitService(catalog, people, proposals, settings.public_url, settings.max_push),
         "registry_events": RegistryEvents(intake, metrics, settings.max_body),
         "operations": Operations(lookout.health if lookout else catalog.health, metrics),
+        "search": Search(catalog, activity),
         "sync": Sync(lookout, settings.sync_secret, settings.max_body),
     }
     fixed = {

@@ -10,6 +10,8 @@ from catalogd.errors import Unauthenticated
 
 _UNREADABLE = 'The Authorization header must be "Token T", "Bearer T" or "Basic" with base64 of "user:secret".'
 
+_NOBODY = base64.b64encode(b":").decode()
+
 
 class Authenticator:
     """Reads Authorization headers against the accounts."""
@@ -33,6 +35,14 @@ class Authenticator:
         if scheme == "basic":
             return self._accounts.authenticate_basic(*_user_and_secret(credentials), address)
         raise Unauthenticated(_UNREADABLE)
+
+
+def is_nobody(header: str) -> bool:
+    """Whether an Authorization header is Basic with neither user nor password: some clients of registries send that
+    when they have no credentials.
+    """
+    scheme, _, credentials = header.partition(" ")
+    return scheme.lower() == "basic" and credentials.strip(" ") == _NOBODY
 
 
 def _user_and_secret(credentials: str) -> tuple[str, str]:

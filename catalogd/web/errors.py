@@ -98,6 +98,8 @@ _BY_ERROR = {error: kind for kind in KINDS for error in kind.raised}
 # The first kind of a status is the general one.
 _BY_STATUS = {kind.status: kind for kind in reversed(KINDS)}
 _INTERNAL = _BY_STATUS[500]
+# Clients of registries take the first scheme of a header for the only one.
+_REGISTRY_CHALLENGE = {"WWW-Authenticate": f"Basic {_REALM}"}
 _GIT = ("/catalog.git/", "/proposals.git/", "/public.git/")
 _PUSH = "/catalog.git/git-receive-pack"
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
@@ -167,6 +169,11 @@ def is_git(path: str) -> bool:
     return path.startswith(_GIT)
 
 
+def is_registry(path: str) -> bool:
+    """Whether a path is of the protocol of registries."""
+    return path == "/v2" or path.startswith("/v2/")
+
+
 def is_push(path: str) -> bool:
     """Whether a path takes git's pushes, which may be larger than other bodies."""
     return path == _PUSH
@@ -190,6 +197,8 @@ def _on_domain_error(req: falcon.Request, resp: falcon.Response, error: Catalogd
         return
     _reply(req, resp, kind, error.detail, error.faults, _members(error))
     resp.set_headers(kind.headers)
+    if kind.status == 401 and is_registry(req.path):
+        resp.set_headers(_REGISTRY_CHALLENGE)
     if isinstance(error, UnsupportedMedia):
         resp.set_headers(error.accept)
     if isinstance(error, errors.ReadOnly) and server_of(f"{error.primary}/catalog.git") == error.primary:

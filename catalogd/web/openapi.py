@@ -58,6 +58,8 @@ _RESPONSE_HEADERS = {
     "ETag": "The version of this representation.",
     "Location": "The URL path of what was made.",
     "Link": "The neighbouring pages, as `next` and `prev` (RFC 8288).",
+    "Docker-Distribution-Api-Version": "`registry/2.0`.",
+    "X-Docker-Registry-Standalone": "`false`.",
     "WWW-Authenticate": "The schemes that are possible.",
     "Retry-After": "After how many seconds to try again.",
 }

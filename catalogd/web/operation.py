@@ -13,7 +13,7 @@ import falcon
 from catalogd.errors import Malformed, ReadOnly
 from catalogd.rights import Right
 from catalogd.web import parameters
-from catalogd.web.authentication import Authenticator
+from catalogd.web.authentication import Authenticator, is_nobody
 from catalogd.web.metrics import Metrics
 from catalogd.web.parameters import Parameter
 from catalogd.web.requests import Request, check_origin
@@ -47,7 +47,8 @@ class Reply:
 class Operation:
     """One call. `right` is what the caller needs, which the use case sees to; `handler` is "resource.method";
     `errors` are the statuses of the problems that it may reply with. A replica takes of those that are `writes` only
-    the ones `for_replicas`, which change no document.
+    the ones `for_replicas`, which change no document. `is_foreign`: it is what clients of another interface ask; from
+    them parameters that nobody knows, and the credentials of nobody, are passed over.
     """
 
     method: str
@@ -65,6 +66,7 @@ class Operation:
     body: Body | None = None
     writes: bool = False
     for_replicas: bool = False
+    is_foreign: bool = False
 
 
 Handler = Callable[..., Any]
@@ -114,14 +116,17 @@ def _responder(
     takes_if_match = "If-Match" in operation.headers
     refuses = primary != "" and operation.writes and not operation.for_replicas
     takes_credentials, writes, operation_id = operation.right.takes_credentials, operation.writes, operation.id
+    is_foreign = operation.is_foreign
 
     def respond(req: Request, resp: falcon.Response, **names: str) -> None:
         if takes_credentials:
             header = req.env.get("HTTP_AUTHORIZATION")
-            if header is not None:
+            if header is not None and not (is_foreign and is_nobody(header)):
                 req.account = authenticator.account(header, req.env.get("REMOTE_ADDR", ""))
         if req.query_string or always_read:
             req.query = parameters.decode(req.query_string)
+            if is_foreign:
+                req.query = [pair for pair in req.query if pair[0] in known]
             req.parameters = parameters.read(req.query, known)
         else:
             req.parameters = defaults

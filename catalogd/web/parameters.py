@@ -20,6 +20,8 @@ from catalogd.proposals import OPEN, STATES
 
 MAX_PAGE_SIZE = 100
 DEFAULT_PAGE_SIZE = 20
+# What clients of registries ask for if nobody tells them otherwise.
+DEFAULT_FOUND = 25
 
 MAX_SEARCH = 200
 # No list is this long, so every larger number means the same page past the end; offsets stay within 64 bits.
@@ -106,6 +108,18 @@ def _search(text: str) -> str | None:
     if len(text) > MAX_SEARCH:
         raise Unfit(f"at most {MAX_SEARCH} characters")
     return text.strip() or None
+
+
+def _how_many(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,18}", text):
+        raise Unfit("a whole number from 0")
+    return min(int(text), MAX_PAGE_SIZE)
+
+
+def _last(text: str) -> None:
+    # To pass it over would send a client that counts on it round in circles.
+    if text:
+        raise Unfit("left out: the Link of a page leads to the next one")
 
 
 def _namespace(text: str) -> str:
@@ -250,6 +264,35 @@ FROM = Parameter(
     _point,
 )
 TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", {"type": "string"}, _point)
+
+TERM = Parameter(
+    "q",
+    f"Words, or beginnings of words, as in `search`; without one, everything. Only {MAX_SEARCH} characters count.",
+    {"type": "string"},
+    lambda text: _search(text[:MAX_SEARCH]),
+    example="database",
+)
+_HOW_MANY: dict[str, Any] = {"type": "integer", "minimum": 0}
+HOW_MANY = Parameter(
+    "n",
+    f"How many results a page has: at most {MAX_PAGE_SIZE}, whatever more is asked for; 0 leaves it to the server.",
+    {**_HOW_MANY, "default": DEFAULT_FOUND},
+    lambda text: _how_many(text) or DEFAULT_FOUND,
+    default=DEFAULT_FOUND,
+)
+HOW_MANY_NAMES = Parameter(
+    "n",
+    HOW_MANY.description,
+    {**_HOW_MANY, "default": MAX_PAGE_SIZE},
+    lambda text: _how_many(text) or MAX_PAGE_SIZE,
+    default=MAX_PAGE_SIZE,
+)
+LAST = Parameter(
+    "last",
+    "Refused: the `Link` of a page leads to the next one.",
+    {"type": "string", "maxLength": 0},
+    _last,
+)
 
 SERVICE = Parameter(
     "service",

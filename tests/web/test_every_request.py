@@ -8,7 +8,7 @@ import pytest
 from falcon import testing
 from web_site import MAX_BODY, Site
 
-from catalogd.web.errors import is_git
+from catalogd.web.errors import is_git, is_registry
 from catalogd.web.routes import OPERATIONS
 
 NAMES = {
@@ -16,7 +16,9 @@ NAMES = {
     "token": "0" * 12, "number": "999999", "review": "1",
 }  # fmt: skip
 # Those of git clients have tests of their own: their errors are for people who sit before git.
-CALLS = [(operation.method, operation.path.format(**NAMES)) for operation in OPERATIONS if not is_git(operation.path)]
+OURS = [operation for operation in OPERATIONS if not is_git(operation.path)]
+CALLS = [(operation.method, operation.path.format(**NAMES)) for operation in OURS]
+RIGHTS = {call: operation.right for call, operation in zip(CALLS, OURS, strict=True)}
 
 
 def is_problem(reply: testing.Result, status: int) -> bool:
@@ -62,21 +64,24 @@ def test_options_and_405_say_what_is_possible(site: Site, path: str) -> None:
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_every_call_refuses_wrong_credentials_unless_it_takes_none(site: Site, method: str, path: str) -> None:
     reply = site.anonymous.simulate_request(method, path, headers={"Authorization": "Token wrong"})
-    if path.startswith("/v1") and path != "/v1/generate-api-token":
+    if RIGHTS[method, path].takes_credentials:
         assert is_problem(reply, 401)
-        assert reply.headers["www-authenticate"].startswith('Token realm="catalogd"')
+        scheme = "Basic" if is_registry(path) else "Token"
+        assert reply.headers["www-authenticate"].startswith(f'{scheme} realm="catalogd"')
     else:
         assert reply.status_code != 401
 
 
-@pytest.mark.parametrize(("method", "path"), CALLS)
+@pytest.mark.parametrize(
+    ("method", "path"), [call for call, operation in zip(CALLS, OURS, strict=True) if not operation.is_foreign]
+)
 def test_every_call_names_the_parameters_that_it_does_not_know(site: Site, method: str, path: str) -> None:
     reply = site.client.simulate_request(method, path, params={"nonsense": "1"}, json={})
     assert is_problem(reply, 400)
     assert "nonsense" in [fault["pointer"] for fault in reply.json["errors"]]
 
 
-@pytest.mark.parametrize("path", ["/", "/v1", "/v2/", "/v1/repositories/a/b/c", "/static/", "/static/../app.py"])
+@pytest.mark.parametrize("path", ["/", "/v1", "/v2/a", "/v1/repositories/a/b/c", "/static/", "/static/../app.py"])
 def test_a_path_that_is_not_there_is_a_problem(site: Site, path: str) -> None:
     assert is_problem(site.client.simulate_get(path), 404)
 

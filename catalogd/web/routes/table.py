@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from catalogd.web.operation import Operation
-from catalogd.web.routes import accounts, git, namespaces, proposals, registry, repositories, server
+from catalogd.web.routes import accounts, git, namespaces, proposals, registry, repositories, search, server
 
 OPERATIONS: tuple[Operation, ...] = (
     *repositories.OPERATIONS,
@@ -13,6 +13,7 @@ OPERATIONS: tuple[Operation, ...] = (
     *proposals.OPERATIONS,
     *git.OPERATIONS,
     *registry.OPERATIONS,
+    *search.OPERATIONS,
     *accounts.OPERATIONS,
     *server.OPERATIONS,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from catalogd.web.errors import KINDS
-from catalogd.web.schemas import accounts, documents, namespaces, proposals, registry, server
+from catalogd.web.schemas import accounts, documents, namespaces, proposals, registry, search, server
 from catalogd.web.schemas.shared import POINTER, Schema, object_of
 
 
@@ -15,6 +15,7 @@ def components() -> dict[str, Schema]:
         **proposals.components(),
         **accounts.components(),
         **registry.components(),
+        **search.components(),
         **server.components(),
         "Problem": _problem(),
     }
