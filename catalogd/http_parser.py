@@ -28,6 +28,9 @@ from catalogd.web.errors import PROBLEM, is_git, is_push, kind_for_status, probl
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
 
+# RFC 8446, section 5.1: the type of the record that a client begins with. No method of HTTP begins so.
+_TLS_HANDSHAKE = b"\x16"
+
 # RFC 9112, section 3.2.2, absolute-form
 _ABSOLUTE = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^/?#]*)")
 _DEFAULT_PORTS = {"http": ":80", "https": ":443"}
@@ -67,6 +70,8 @@ class Parser(HTTPRequestParser):
     adj: Limits
 
     def received(self, data: bytes) -> int:
+        if self.header_bytes_received == 0 and data.startswith(_TLS_HANDSHAKE):
+            return self._refuse_tls(data)
         consumed = super().received(data)
         if self.error is None and self.headers_finished:
             most = self.adj.most_of(self)
@@ -77,6 +82,13 @@ class Parser(HTTPRequestParser):
             # A request that is refused, or that has no body, has nothing to be encouraged for.
             self.expect_continue = False
         return consumed
+
+    def _refuse_tls(self, data: bytes) -> int:
+        # It may have no line end in it, and its client waits for an answer: podman ten seconds, before it tries HTTP.
+        self.parse_header(b"GET / HTTP/1.0\r\n")
+        self.error = BadRequest("This is the beginning of TLS, and here is plain HTTP.")
+        self.completed = True
+        return len(data)
 
     def parse_header(self, header_plus: bytes) -> None:
         _check_lines(header_plus)

@@ -76,7 +76,8 @@ REFUSED = {
     "a space before the colon": (b"GET /healthz HTTP/1.1\r\nHost : catalog.example\r\n\r\n", 400),
     "HTTP/9.9": (b"GET /healthz HTTP/9.9\r\n" + HOST + b"\r\n", 400),
     "HTTP/0.9": (b"GET /healthz\r\n\r\n", 400),
-    "no HTTP at all": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    "no HTTP at all": (b"\x01\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+    "TLS, without a line end": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "a method that is none": (b"NONSENSE /healthz HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "a malformed If-Match": (
         b"DELETE /v1/repositories/a/b HTTP/1.1\r\n" + HOST + b'If-Match: "unfinished\r\n\r\n',
