@@ -91,11 +91,13 @@ MERGE = Right(
 REPORT = Right(
     "report", "A registry: anybody with a token of the scope `registry`.", frozenset({SCOPE_REGISTRY}), unconfined=True
 )
+GRANT = Right("grant", "Anybody; it is good for what the caller may do in the catalog.", needs_credentials=False)
+EXCHANGE = Right("exchange", "Who knows a password or a token.", takes_credentials=False, needs_credentials=False)
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
 RIGHTS = (
     OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, PROPOSE, REVIEW, MERGE, IDENTIFY, KEEP, MANAGE,
-    CLONE, PUSH, TELL, REPORT, ADMINISTER,
+    CLONE, PUSH, TELL, REPORT, GRANT, EXCHANGE, ADMINISTER,
 )  # fmt: skip
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}
@@ -155,6 +157,16 @@ def may_read(account: Account, namespace: str, is_public: bool, roles: Mapping[s
     if is_public:
         return True
     return sees_private(account) and role(account, namespace, roles) >= Role.READER
+
+
+def may_write(account: Account, namespace: str, roles: Mapping[str, Role] | None) -> bool:
+    """Whether the account may change the repositories of a namespace and create new ones."""
+    return bool(account.scopes & WRITE.scopes) and role(account, namespace, roles) >= WRITE.role
+
+
+def may_beyond(account: Account, right: Right) -> bool:
+    """Whether the account has a right also where no namespace of the catalog is: admins have, unless confined."""
+    return account.is_admin and account.namespace is None and bool(account.scopes & right.scopes)
 
 
 def with_implied(scopes: frozenset[str]) -> frozenset[str]:

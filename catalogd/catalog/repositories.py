@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable
 
 from catalogd import names, rights
+from catalogd.accounts import Account
 from catalogd.catalog import bodies
 from catalogd.catalog.base import Document, Result, UseCases, already_exists, no_repository, require_match
 from catalogd.catalog.moments import Moments
@@ -60,6 +61,13 @@ class Repositories(UseCases):
         document, blob = self._in_the_past(caller, namespace, repo_name, at)
         del document["tags"]
         return Found(document, blob, self._commit_read())
+
+    def access(self, account: Account, namespace: str, repo_name: str) -> tuple[bool, bool]:
+        """(may read, may write) a repository of that name, whether it is there or not; by the newest commit."""
+        self._mirror.check()
+        roles = self._model.roles_in(namespace, account.name)
+        reads = rights.may_read(account, namespace, False, roles) or self._model.is_public(namespace, repo_name)
+        return reads, rights.may_write(account, namespace, roles)
 
     def list(self, caller: Caller, query: ListQuery) -> Page:
         """Complete documents without their tags. Raises NotFound past the last page, Malformed."""

@@ -19,6 +19,7 @@ _MODULES = {
     "import": "transfer", "export": "transfer", "backup": "transfer",
     "doctor": "upkeep", "maintenance": "upkeep",
     "hooks": "hooks", "merge-driver": "merging", "sync": "sync",
+    "registry": "registry",
 }  # fmt: skip
 
 

@@ -15,13 +15,14 @@ from catalogd.catalog import Catalog
 from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
-from catalogd.errors import BadSettings, NotACatalog
+from catalogd.errors import BadSettings, CatalogdError, NotACatalog
 from catalogd.following import Follower
 from catalogd.giturl import primary_of, without_credentials
 from catalogd.lookout import Lookout
 from catalogd.names import KINDS, schema_path
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.follower import RegistryFollower
+from catalogd.registry.keys import Keys
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
@@ -30,6 +31,8 @@ from catalogd.upkeep import Upkeep
 from catalogd.upstream import Upstream
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
+
+log = logging.getLogger(__name__)
 
 
 @click.command()
@@ -91,9 +94,19 @@ def serve(
     settings = load_settings(flags, config)
     if settings.follow and settings.upstream:
         raise BadSettings("A replica has no upstream of its own: give --follow or --upstream, not both.")
-    _log_to_stderr(settings.log_level)
+    log_to_stderr(settings.log_level)
+    begin_if_absent(settings)
+    serve_with(settings)
+
+
+def begin_if_absent(settings: Settings) -> None:
+    """Makes the catalog if there is none: anew, or as a clone where it follows another one."""
     if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
         _begin(settings)
+
+
+def serve_with(settings: Settings) -> None:
+    """Serves the catalog until the process is told to stop."""
     opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout, git_children=settings.git_children)
     try:
         opened.store.hold_server_lock()
@@ -106,6 +119,7 @@ def serve(
 
 
 def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
+    _prepare_keys(catalog)
     lookout = _lookout(catalog, settings)
     metrics = Metrics(lookout.health if lookout else catalog.health)
     follower = _registry_follower(catalog, accounts, activity, settings)
@@ -119,6 +133,14 @@ def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: S
         server.run()
     finally:
         upkeep.stop()
+
+
+def _prepare_keys(catalog: Catalog) -> None:
+    """So that a registry can be told of them; without them all else is served."""
+    try:
+        Keys.of(catalog.store.private).prepare()
+    except CatalogdError:
+        log.exception("there are no keys to sign tokens for a registry with; it is tried again when one is asked for")
 
 
 def _lookout(catalog: Catalog, settings: Settings) -> Lookout | None:
@@ -189,7 +211,8 @@ def _create(directory: Path, with_sample: bool) -> None:
         catalog.close()
 
 
-def _log_to_stderr(level: str) -> None:
+def log_to_stderr(level: str) -> None:
+    """What the server logs goes to standard error."""
     logging.basicConfig(
         level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
     )

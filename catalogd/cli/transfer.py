@@ -21,6 +21,7 @@ import catalogd
 from catalogd.cli.common import hand, load_settings, open_catalog, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.errors import Malformed
+from catalogd.registry.keys import Keys
 from catalogd.store import rfc3339, short
 
 _MOST_LINE = 16 << 20
@@ -76,7 +77,9 @@ def export(file: Path, public: bool, catalog: str | None, config: Path | None) -
 @click.argument("file", metavar="FILE.tar.gz", type=click.Path(dir_okay=False, path_type=Path))
 @with_settings
 def backup(file: Path, catalog: str | None, config: Path | None) -> None:
-    """Write the catalog and its proposals with all their history, and the accounts, to FILE, while it is served."""
+    """Write the catalog and its proposals with all their history, the accounts and the registry's keys to FILE,
+    while it is served.
+    """
     settings = load_settings({"catalog": catalog}, config)
     if file.exists():
         raise click.UsageError(f"{file} exists already.")
@@ -96,8 +99,10 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
         with tarfile.open(whole, "w:gz", compresslevel=1) as archive:
             for member in filter(Path.exists, (bundle, proposals, accounts)):
                 archive.add(member, member.name)
+            for key in Keys.of(opened.store.private).files():
+                archive.add(key, f"registry/{key.name}")
             _add(archive, "about.json", json.dumps(about, indent=2).encode() + b"\n")
-        whole.chmod(0o600)  # it holds password hashes
+        whole.chmod(0o600)  # it holds password hashes, and keys
         whole.rename(file)
     echo(f"{file}: commit {short(head)}" + ("" if has_accounts else "; the accounts are in a database of their own"))
 

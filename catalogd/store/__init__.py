@@ -10,6 +10,7 @@ from catalogd.store.git import GitFailed, ObjectTooLarge
 from catalogd.store.group import COMMITTER_EMAIL
 from catalogd.store.history import COMMITTER, Change, Commit, rfc3339
 from catalogd.store.incoming import NOTHING, Difference, Incoming, NewCommit, Person
+from catalogd.store.locks import CatalogLock
 from catalogd.store.objects import Entry, blob_id, identity, short
 from catalogd.store.proposals import ProposalRepository, Signature
 from catalogd.store.received import Received
@@ -22,10 +23,10 @@ from catalogd.store.store import Store
 from catalogd.store.textmerge import merge_texts
 
 __all__ = [
-    "ATTRIBUTES", "ATTRIBUTES_CONTENT", "COMMITTER", "COMMITTER_EMAIL", "FOR_REVIEW", "NOTHING", "Change", "Checkout",
-    "ClientGone", "Clone", "Commit", "Difference", "Draft", "Edit", "Entry", "GitFailed", "Incoming", "IsWanted",
-    "Moved", "NewCommit", "ObjectTooLarge", "Outcome", "Person", "ProposalRepository", "Reading", "Received",
-    "Rejected", "Remote", "RemoteFailed", "Signature", "Snapshot", "Store", "UploadPack", "all_files", "begin_as_clone",
-    "blob_id", "has_main", "identity", "merge_texts", "read_or_none", "replace_durably", "rfc3339", "schemas_beside",
-    "short",
+    "ATTRIBUTES", "ATTRIBUTES_CONTENT", "COMMITTER", "COMMITTER_EMAIL", "FOR_REVIEW", "NOTHING", "CatalogLock",
+    "Change", "Checkout", "ClientGone", "Clone", "Commit", "Difference", "Draft", "Edit", "Entry", "GitFailed",
+    "Incoming", "IsWanted", "Moved", "NewCommit", "ObjectTooLarge", "Outcome", "Person", "ProposalRepository",
+    "Reading", "Received", "Rejected", "Remote", "RemoteFailed", "Signature", "Snapshot", "Store", "UploadPack",
+    "all_files", "begin_as_clone", "blob_id", "has_main", "identity", "merge_texts", "read_or_none", "replace_durably",
+    "rfc3339", "schemas_beside", "short",
 ]  # fmt: skip

@@ -79,11 +79,11 @@ def overwrite(path: str, data: bytes) -> None:
         os.close(descriptor)
 
 
-def replace_durably(path: Path, data: bytes) -> None:
+def replace_durably(path: Path, data: bytes, mode: int = 0o644) -> None:
     """Put `data` in place of the file, whole and durable. The directory is synced too."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     temporary.unlink(missing_ok=True)
-    write_durably(temporary, [data])
+    write_durably(temporary, [data], mode)
     os.replace(temporary, path)
     fsync_directory(path.parent)
 

@@ -19,6 +19,7 @@ from catalogd.people import People
 from catalogd.proposals import Proposals
 from catalogd.registry.follower import RegistryFollower
 from catalogd.registry.intake import Intake
+from catalogd.registry.keys import Keys
 from catalogd.settings import Settings
 from catalogd.web import errors, openapi, page
 from catalogd.web.account import OwnAccount
@@ -32,6 +33,7 @@ from catalogd.web.operation import Endpoint, Handler
 from catalogd.web.operations import Operations
 from catalogd.web.proposals import ProposalCalls
 from catalogd.web.registry_events import RegistryEvents
+from catalogd.web.registry_tokens import RegistryTokens
 from catalogd.web.replies import COMMON_HEADERS, Fixed
 from catalogd.web.repositories import Repositories
 from catalogd.web.requests import Request, check_host, check_target, request_id
@@ -101,6 +103,9 @@ def _handlers(
         "commits": Commits(catalog, *form),
         "git": GitService(catalog, people, proposals, settings.public_url, settings.max_push),
         "registry_events": RegistryEvents(intake, metrics, settings.max_body),
+        "registry_tokens": RegistryTokens(
+            catalog, accounts, Keys.of(catalog.store.private), settings.registry_service, settings.max_body
+        ),
         "operations": Operations(lookout.health if lookout else catalog.health, metrics),
         "search": Search(catalog, activity),
         "sync": Sync(lookout, settings.sync_secret, settings.max_body),

@@ -6,6 +6,7 @@ import base64
 import binascii
 
 from catalogd.accounts import Account, Accounts
+from catalogd.credentials import is_token
 from catalogd.errors import Unauthenticated
 
 _UNREADABLE = 'The Authorization header must be "Token T", "Bearer T" or "Basic" with base64 of "user:secret".'
@@ -43,6 +44,14 @@ def is_nobody(header: str) -> bool:
     """
     scheme, _, credentials = header.partition(" ")
     return scheme.lower() == "basic" and credentials.strip(" ") == _NOBODY
+
+
+def token_in(header: str) -> str | None:
+    """The token in an Authorization header that was accepted; None where it has a password."""
+    scheme, _, credentials = header.partition(" ")
+    credentials = credentials.strip(" ")
+    secret = _user_and_secret(credentials)[1] if scheme.lower() == "basic" else credentials
+    return secret if is_token(secret) else None
 
 
 def _user_and_secret(credentials: str) -> tuple[str, str]:

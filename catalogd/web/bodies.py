@@ -82,6 +82,12 @@ def read_members(
     return body
 
 
+def read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
+    """The fields of a form, each of which is there once. Raises Malformed, TooLarge or UnsupportedMedia."""
+    _check_type(req, (FORM,))
+    return _read_form(req, max_body)
+
+
 def read_raw(req: falcon.Request, max_body: int) -> bytes:
     """The body as it was sent, of whatever type. Raises TooLarge."""
     return _read(req, max_body)

@@ -301,6 +301,30 @@ SERVICE = Parameter(
     lambda text: text,
 )
 
+# Those of a registry's token server.
+REGISTRY_SERVICE = Parameter(
+    "service",
+    "The registry that the token is for, as in its challenge: the setting `registry_service`.",
+    {"type": "string"},
+    lambda text: text,
+)
+SCOPE = Parameter(
+    "scope",
+    "What access is wanted, such as `repository:acme/web:pull,push`. Repeatable, or parted by spaces; at most 100.",
+    {"type": "array", "items": {"type": "string"}},
+    lambda text: text,
+    default=(),
+    repeatable=True,
+    example="repository:acme/web:pull",
+)
+OFFLINE_TOKEN = Parameter(
+    "offline_token",
+    "Whether a refresh token is wanted: that is the token of the catalog which was sent; for a password there is none.",
+    {"type": "boolean", "default": False},
+    lambda text: text.lower() in ("true", "1"),
+    default=False,
+)
+
 _USER: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
 STATE = Parameter(
     "state",

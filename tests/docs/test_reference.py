@@ -108,7 +108,7 @@ def test_the_metrics_are_those_of_the_server(tmp_path):
             metrics.observe("/healthz", "GET", 200, 0.1)
             metrics.wrote("createRepository", True)
             metrics.took({"push": 1})
-            metrics.watch(RegistryFollower(catalog, Accounts(state), state, "existing"))
+            metrics.watch(RegistryFollower(catalog, Accounts(state, email_domain="example.org"), state, "existing"))
             rendered += metrics.render().decode()
     finally:
         state.close()

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import argon2
 import pytest
@@ -144,6 +145,8 @@ listRegistryTags    private        404 404 200 200 200 200 | 200 200 404 404 | 2
 pingRegistry        -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 searchRegistry      -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 
+getRegistryToken    -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
+postRegistryToken   -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getHealth           -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getMetrics          -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 getDescription      -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
@@ -428,6 +431,11 @@ def login(world: World, caller: Caller, target: Target) -> Call:
     return Call(body={"username": caller.user or "rita", "password": PASSWORD})
 
 
+def registry_login(world: World, caller: Caller, target: Target) -> Call:
+    form = {"grant_type": "password", "username": caller.user or "rita", "password": PASSWORD}
+    return Call(data=urlencode(form).encode(), content_type="application/x-www-form-urlencoded")
+
+
 def a_proposal(world: World, caller: Caller, target: Target) -> Call:
     change: dict[str, Any] = {"namespace": target.namespace, "document": {"description": world.new_name()}}
     if target.repo_name == POLICY:
@@ -474,6 +482,7 @@ CALLS: dict[str, Make] = {
     "proposalGitUploadPack": with_proposals(git_request),
     "publicGitUploadPack": git_request,
     "generateApiToken": login,
+    "postRegistryToken": registry_login,
     "changePassword": password,
     "createToken": token_to_make,
     "revokeToken": token_to_revoke,

@@ -4,10 +4,46 @@ from __future__ import annotations
 
 from catalogd.web.schemas.shared import COUNT, Schema, object_of
 
+_LIFETIME: Schema = {"type": "integer", "minimum": 60, "description": "For so many seconds it is good."}
+_ISSUED: Schema = {"type": "string", "format": "date-time"}
+_JWT: Schema = {"type": "string", "description": "A JSON Web Token, for the registry."}
+_REFRESH: Schema = {"type": "string", "description": "The token of the catalog that was sent."}
+_SCOPE: Schema = {"type": "string", "examples": ["repository:acme/web:pull"]}
+
 
 def components() -> dict[str, Schema]:
     """By name."""
-    return {**_events()}
+    told: dict[str, Schema] = {"access_token": _JWT, "expires_in": _LIFETIME, "issued_at": _ISSUED}
+    granted: Schema = {**_SCOPE, "description": "What is granted, parted by spaces."}
+    return {
+        **_events(),
+        "RegistryToken": object_of(
+            {"token": {**_JWT, "description": "The same as `access_token`."}, **told, "refresh_token": _REFRESH},
+            optional=("refresh_token",),
+        ),
+        "RegistryAccess": object_of(
+            {"token_type": {"const": "Bearer"}, "scope": granted, **told, "refresh_token": _REFRESH},
+            optional=("refresh_token",),
+        ),
+        "RegistryGrant": object_of(
+            {
+                "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
+                "service": {"type": "string"},
+                "scope": {**_SCOPE, "description": "What is wanted, parted by spaces."},
+                "username": {"type": "string", "description": "With `password`."},
+                "password": {"type": "string", "format": "password", "description": "Or a token of that user."},
+                "refresh_token": {"type": "string", "description": "A token of the catalog."},
+                "access_type": {
+                    "type": "string",
+                    "description": "`offline` asks for a refresh token, as `offline_token` does.",
+                },
+                "client_id": {"type": "string", "description": "Not looked at."},
+            },
+            optional=(
+                "service", "scope", "username", "password", "refresh_token", "access_type", "client_id",
+            ),
+        ),
+    }  # fmt: skip
 
 
 def _events() -> dict[str, Schema]:
