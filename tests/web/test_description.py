@@ -7,6 +7,7 @@ import hashlib
 import json
 import re
 from html.parser import HTMLParser
+from urllib.parse import urlencode
 
 import pytest
 from jsonschema import Draft202012Validator
@@ -14,6 +15,7 @@ from web_site import IMAGE, Site
 
 from catalogd.web import openapi, page
 from catalogd.web.app import description
+from catalogd.web.bodies import FORM
 from catalogd.web.errors import is_git
 from catalogd.web.operation import Operation
 from catalogd.web.routes import OPERATIONS, SECTIONS
@@ -132,6 +134,9 @@ def test_replies_fit_their_schemas(site: Site) -> None:
         assert {name.lower() for name in node["headers"]} - {"link"} <= set(reply.headers), operation.id
         if media_type == "application/json":
             check(content[media_type]["schema"], reply.json)
+    grant = {"grant_type": "refresh_token", "refresh_token": site.token, "service": "registry"}
+    granted = site.anonymous.simulate_post("/v1/registry/token", body=urlencode(grant), content_type=FORM)
+    check({"$ref": "#/components/schemas/RegistryAccess"}, granted.json)
     reverted = site.client.simulate_post(f"/v1/commits/{_last_commit(site)}/revert")
     check({"$ref": "#/components/schemas/Commit"}, reverted.json)
     problem = site.client.simulate_get(f"{base}/none").json
