@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import itertools
+import json
 from collections.abc import Iterable
 from typing import Any
 from urllib.parse import urlencode
@@ -67,6 +69,7 @@ class Crawl:
         self._proposed()
         self._stars()
         self._clients_of_registries(sorted(self.past.markers))
+        self._registry_tokens()
         self._others()
         self._refusals()
         assert self.shown == self.markers, f"{self.who} was not shown {sorted(self.markers - self.shown)}"
@@ -247,6 +250,20 @@ class Crawl:
         for repository in ("catalog", "proposals", "public"):
             for service in ("git-upload-pack", "git-receive-pack"):
                 self._get(f"/{repository}.git/info/refs", service=service)
+
+    def _registry_tokens(self) -> None:
+        """What one sees can be pulled; what one does not see is granted as what is not there."""
+        for name in self._all_names:
+            granted = self._granted(name)
+            if name in self.now:
+                assert granted == ["pull"], (self.who, name)
+            else:
+                assert granted == self._granted((name[0], "nothing")), (self.who, name)
+
+    def _granted(self, name: Name) -> list[str]:
+        token = self._get("/v1/registry/token", scope=f"repository:{'/'.join(name)}:pull").json["token"]
+        access = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["access"]
+        return access[0]["actions"] if access else []
 
     def _refusals(self) -> None:
         """Replies that are errors, also to writes that would change nothing."""
