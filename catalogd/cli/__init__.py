@@ -17,6 +17,7 @@ _MODULES = {
     "propose": "proposing", "proposal": "proposals",
     "user": "accounts", "token": "accounts", "namespace": "namespaces",
     "import": "transfer", "export": "transfer", "backup": "transfer",
+    "reconcile": "registry_reading",
     "doctor": "upkeep", "maintenance": "upkeep",
     "hooks": "hooks", "merge-driver": "merging", "sync": "sync",
     "registry": "registry",

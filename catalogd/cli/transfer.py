@@ -19,9 +19,11 @@ import click
 
 import catalogd
 from catalogd.cli.common import hand, load_settings, open_catalog, open_state, with_settings
+from catalogd.cli.registry_reading import import_registry
 from catalogd.cli.terminal import echo
 from catalogd.errors import Malformed
 from catalogd.registry.keys import Keys
+from catalogd.registry.reconciling import IMPORT, Wanted
 from catalogd.store import rfc3339, short
 
 _MOST_LINE = 16 << 20
@@ -30,13 +32,39 @@ _MEMBERS = ("catalog.bundle", "proposals.bundle", "state.db")
 
 
 @click.command("import")
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.argument("file", required=False, type=click.Path(exists=True, dir_okay=False, allow_dash=True, path_type=Path))
+@click.option("--registry", metavar="URL", help="Read a container registry instead of a file.")
+@click.option(
+    "--jobs", type=int, help="With --registry: how many requests at once (CATALOGD_REGISTRY_JOBS, default 8)."
+)
+@click.option("--public", is_flag=True, help="With --registry: everybody may see what is created. Default: private.")
+@click.option("--namespace", "namespaces", metavar="NS", multiple=True, help="With --registry: only this; repeatable.")
 @with_settings
-def import_(file: Path, catalog: str | None, config: Path | None) -> None:
+def import_(
+    file: Path | None,
+    registry: str | None,
+    jobs: int | None,
+    public: bool,
+    namespaces: tuple[str, ...],
+    catalog: str | None,
+    config: Path | None,
+) -> None:
     """Create and update the repositories in FILE, JSON lines (.jsonl or .jsonl.gz), in one commit.
 
     All of it is checked before anything is written. A field that no document has becomes a label.
+
+    With --registry, create and update those of a registry, each in a commit of its own; nothing is removed. An import
+    that was broken off goes on where it was when it is run again. The user is CATALOGD_REGISTRY_USER with
+    CATALOGD_REGISTRY_PASSWORD, or is asked for on a terminal when the registry wants one.
     """
+    if (file is None) == (registry is None):
+        raise click.UsageError("Give a FILE or --registry URL, and not both.")
+    if registry is not None:
+        import_registry(registry, jobs, Wanted(IMPORT, is_public=public, namespaces=namespaces), catalog, config)
+        return
+    if jobs is not None or public or namespaces:
+        raise click.UsageError("--jobs, --public and --namespace are for --registry.")
+    assert file is not None
     with open_catalog(catalog, config) as opened:
         lines = list(_lines(file))
         with click.progressbar(

@@ -69,6 +69,10 @@ class RegistryClient:
     def close(self) -> None:
         self._wire.close()
 
+    def abort(self) -> None:
+        """All that is asked fails from now on, and so does what is under way."""
+        self._wire.abort()
+
     def __enter__(self) -> RegistryClient:
         return self
 

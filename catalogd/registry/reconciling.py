@@ -19,7 +19,7 @@ from catalogd.catalog.mending import Mend, Mended, Tag, differs
 from catalogd.errors import Conflict, Invalid, RegistryFailed
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.names import catalog_name, registry_names
-from catalogd.registry.surveying import Holding, survey
+from catalogd.registry.surveying import STOPPED, Holding, survey
 
 # Who signs what follows the registry.
 REGISTRY = Account("registry", "registry@localhost", is_admin=True, scopes=frozenset(), namespace=None)
@@ -117,31 +117,34 @@ class Reconciler:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """End a run that is under way; it raises RegistryFailed."""
+        """End a run that is under way; it raises RegistryFailed. The client is of no more use."""
         self._stopping.set()
+        self._client.abort()
 
     def run(
         self,
         wanted: Wanted,
         *,
         started: Callable[[int], None] = lambda _: None,
-        finished: Callable[[str], None] = lambda _: None,
+        finished: Callable[[str, bool], None] = lambda *_: None,
         tell: Callable[[Difference], None] = lambda _: None,
     ) -> Report:
         """Compare all, and mend unless it is a dry run. An import takes nothing away.
 
-        `started` gets the number of repositories, `finished` the name of each that is done, `tell` each difference as
-        it is found; all in this thread. Raises RegistryFailed where the list of repositories fails, or too many of
-        tags; ReadOnly, NoSpace, StoreFailed, Unavailable of the catalog. What was set before stays.
+        `started` gets the number of repositories, `finished` the name of each and whether all of it could be read,
+        `tell` each difference as it is found; all in this thread. Raises RegistryFailed where the list of repositories
+        fails, or too many of tags; ReadOnly, NoSpace, StoreFailed, Unavailable of the catalog. What was set before
+        stays. After it has raised, the client is of no more use.
         """
         report = Report()
         listed = self._client.repositories()
         names, unfit = _grouped(listed)
-        self._note(report, tell, [Difference(UNFIT, name) for name in unfit])
+        spaces = wanted.namespaces
+        self._note(report, tell, [Difference(UNFIT, n) for n in unfit if not spaces or n.split("/")[0] in spaces])
         if wanted.action == RECONCILE:
             for name in self._catalog.held_repositories():
                 names.setdefault(name, False)
-        chosen = [n for n in sorted(names) if not wanted.namespaces or n[0] in wanted.namespaces]
+        chosen = [n for n in sorted(names) if not spaces or n[0] in spaces]
         left = [n for n in chosen if "/".join(n) not in wanted.done]
         started(len(left))
         removals: list[Mend] = []
@@ -153,8 +156,7 @@ class Reconciler:
                     removals.append(compared.removal)
                 if report.count(FAILED) > _MOST_FAILURES:
                     raise RegistryFailed(f"The registry is not read any further. The last {report.differences[-1]}")
-                if not any(difference.kind == FAILED for difference in compared.differences):
-                    finished("/".join(name))
+                finished("/".join(name), not any(each.kind in (FAILED, UNREAD) for each in compared.differences))
         self._remove(report, removals, wanted, is_empty=not listed)
         return report
 
@@ -171,24 +173,29 @@ class Reconciler:
         running: dict[Future[_Compared], Name] = {}
         images = ThreadPoolExecutor(self._jobs, "registry-images")
         executor = ThreadPoolExecutor(self._jobs, "registry")
+        is_whole = False
         try:
             while True:
                 for name in islice(waiting, 2 * self._jobs - len(running)):
                     running[executor.submit(self._compare, name, names[name], wanted, images)] = name
                 if not running:
+                    is_whole = True
                     return
                 for task in wait(running, return_when=FIRST_COMPLETED).done:
                     yield running.pop(task), task.result()
         finally:
-            # What is under way ends with its request; what waits for it is told so by its cancelled tasks.
+            if not is_whole:
+                self.stop()
+            # In this order: nothing new begins, and what waits for an image is told that by the task's cancellation.
+            executor.shutdown(wait=False, cancel_futures=True)
             images.shutdown(cancel_futures=True)
-            executor.shutdown(cancel_futures=True)
+            executor.shutdown()
 
     def _compare(self, name: Name, is_listed: bool, wanted: Wanted, images: ThreadPoolExecutor) -> _Compared:
         """Read one repository in both, in this order, and set what the registry has."""
         path = "/".join(name)
         if self._stopping.is_set():
-            raise RegistryFailed("The comparison with the registry was stopped.")
+            raise RegistryFailed(STOPPED)
         try:
             seen = self._catalog.held_tags(*name)
             if not seen and not is_listed:

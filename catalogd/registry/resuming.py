@@ -29,6 +29,7 @@ class Marker:
         """The repository is in the catalog."""
         self._out.write(name + "\n")
         self._out.flush()
+        self.done.add(name)
 
     def close(self, *, is_finished: bool) -> None:
         self._out.close()

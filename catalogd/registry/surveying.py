@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Executor
+from concurrent.futures import CancelledError, Executor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,6 +14,7 @@ from catalogd.registry.client import RegistryClient
 from catalogd.registry.images import Image, read_image
 
 Tag = Mapping[str, Any]
+STOPPED = "The comparison with the registry was stopped."
 _TAG = re.compile(TAG)
 
 
@@ -36,7 +37,8 @@ def survey(
     """What the registry holds under all of these names; None if it knows none of them.
 
     The first name wins where several have a tag. `known` are the catalog's entries by tag: an image that one of them
-    tells all of is not read again. Raises RegistryFailed if a listing fails, and never for a single tag.
+    tells all of is not read again. Raises RegistryFailed if a listing fails or the executor is shut
+    down, and never for a single tag.
     """
     holding = Holding()
     places: dict[str, str] = {}
@@ -54,10 +56,15 @@ def survey(
     if not is_known:
         return None
     images = {entry["digest"]: entry for entry in known.values() if "size" in entry and entry.get("digest")}
-    tasks = {tag: executor.submit(_entry, client, name, tag, images) for tag, name in places.items()}
+    try:
+        tasks = {tag: executor.submit(_entry, client, name, tag, images) for tag, name in places.items()}
+    except RuntimeError:
+        raise RegistryFailed(STOPPED) from None
     for tag, task in tasks.items():
         try:
             holding.found[tag] = task.result()
+        except CancelledError:
+            raise RegistryFailed(STOPPED) from None
         except RegistryFailed as error:
             holding.unread[tag] = error.detail
     return holding

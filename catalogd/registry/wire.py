@@ -9,7 +9,8 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator, Mapping
+import weakref
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -63,6 +64,16 @@ class _Timed:
     """A connection whose wait for headers is bounded as a whole, and which tells a response its socket."""
 
     whole = 30.0
+    opened: Callable[[socket.socket], None]
+
+    def _new_conn(self) -> socket.socket:
+        wire = super()._new_conn()  # type: ignore[misc]
+        self.opened(wire)
+        return wire
+
+    def connect(self) -> None:
+        super().connect()  # type: ignore[misc]
+        self.opened(self.sock)  # type: ignore[attr-defined]  # another object than above, with TLS
 
     def getresponse(self):  # type: ignore[no-untyped-def]
         wire = self.sock  # type: ignore[attr-defined]
@@ -72,9 +83,10 @@ class _Timed:
         return response
 
 
-def _pools(whole: float) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    plain = type("Plain", (_Timed, HTTPConnection), {"whole": whole})
-    secure = type("Secure", (_Timed, HTTPSConnection), {"whole": whole})
+def _pools(whole: float, opened: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    members = {"whole": whole, "opened": staticmethod(opened)}
+    plain = type("Plain", (_Timed, HTTPConnection), members)
+    secure = type("Secure", (_Timed, HTTPSConnection), members)
     return {
         "http": type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
         "https": type("SecurePool", (urllib3.HTTPSConnectionPool,), {"ConnectionCls": secure}),
@@ -97,10 +109,28 @@ class Wire:
             retries=False,
             ssl_context=ssl.create_default_context(),
         )
-        self._manager.pool_classes_by_scheme = _pools(self._whole)
+        self._manager.pool_classes_by_scheme = _pools(self._whole, self._opened)
+        self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
+        self._guard = threading.Lock()
+        self._is_aborted = False
 
     def close(self) -> None:
         self._manager.clear()
+
+    def abort(self) -> None:
+        """All exchanges fail from now on, and so do those under way."""
+        with self._guard:
+            self._is_aborted = True
+            sockets = list(self._sockets)
+        for wire in sockets:
+            _shut(wire)
+
+    def _opened(self, wire: socket.socket) -> None:
+        with self._guard:
+            self._sockets.add(wire)
+            is_aborted = self._is_aborted
+        if is_aborted:
+            _shut(wire)
 
     def exchange(self, method: str, url: str, headers: Mapping[str, str], most: int, what: str) -> Answer:
         """Ask once, again if a connection that was kept open has died. `what` names the request in errors.
@@ -110,6 +140,8 @@ class Wire:
         for is_last in (False, True):
             try:
                 with self._jobs:
+                    if self._is_aborted:
+                        raise RegistryFailed(f"{what}: it was stopped.")
                     return self._exchange(method, url, headers, most, what)
             except ProtocolError as error:
                 if is_last:

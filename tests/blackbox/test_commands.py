@@ -47,6 +47,7 @@ COMMANDS = [
     "import",
     "export",
     "backup",
+    "reconcile",
     "doctor",
     "maintenance",
     "hooks",
@@ -125,6 +126,8 @@ def test_every_command_has_help_and_refuses_what_it_does_not_know(tmp_path: Path
         ("doctor",),
         ("maintenance",),
         ("import", "-"),
+        ("import", "--registry", "http://127.0.0.1:9"),
+        ("reconcile", "--registry", "http://127.0.0.1:9"),
     ],
     ids=lambda arguments: " ".join(arguments),
 )
