@@ -11,6 +11,7 @@ from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
 from catalogd.lookout import Lookout
 from catalogd.registry.follower import RegistryFollower
+from catalogd.registry.keeping import Keeper
 from catalogd.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -36,12 +37,14 @@ class Upkeep:
         settings: Settings,
         lookout: Lookout | None = None,
         follower: RegistryFollower | None = None,
+        keeper: Keeper | None = None,
     ):
         self._catalog = catalog
         self._activity = activity
         self._settings = settings
         self._lookout = lookout
         self._follower = follower
+        self._keeper = keeper
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
@@ -53,9 +56,10 @@ class Upkeep:
             self._threads.append(threading.Thread(target=self._fold_activity, name="activity", daemon=True))
         if lookout is not None:
             self._threads.append(threading.Thread(target=self._look, args=(lookout,), name="lookout", daemon=True))
-
         if follower is not None:
             self._threads.append(threading.Thread(target=follower.run, name="registry", daemon=True))
+        if keeper is not None:
+            self._threads.append(threading.Thread(target=keeper.run, name="comparison", daemon=True))
 
     def start(self) -> None:
         if not self._catalog.primary:
@@ -73,6 +77,8 @@ class Upkeep:
             self._lookout.close()
         if self._follower is not None:
             self._follower.stop()
+        if self._keeper is not None:
+            self._keeper.stop()
         for thread in self._threads:
             thread.join()
 

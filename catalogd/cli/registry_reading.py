@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -15,12 +15,14 @@ from catalogd.accounts import Accounts
 from catalogd.cli.common import ended_like_control_c, load_settings, open_catalog, open_state, with_settings
 from catalogd.cli.terminal import echo
 from catalogd.errors import BadSettings, RegistryFailed
+from catalogd.registry.challenges import Mint
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.creating import creation
 from catalogd.registry.reconciling import (
     CHANGED,
     EXTRA,
     FAILED,
+    IMPORT,
     MISSING,
     UNFIT,
     UNKNOWN,
@@ -69,10 +71,13 @@ def reconcile(registry: str | None, dry_run: bool, believe: bool, catalog: str |
 _BELIEVE = " Is it the right registry? If so, run it again with --believe."
 
 
-def import_registry(url: str, jobs: int | None, wanted: Wanted, catalog: str | None, config: Path | None) -> None:
+def import_registry(
+    url: str, jobs: int | None, is_public: bool, namespaces: Sequence[str], catalog: str | None, config: Path | None
+) -> None:
     """Fill the catalog from a registry; see `catalogd import`. Raises RegistryFailed, BadSettings."""
     settings = _settings(url, jobs, catalog, config)
-    about = {"registry": url, "public": wanted.is_public, "namespaces": sorted(wanted.namespaces)}
+    wanted = Wanted(IMPORT, is_public=is_public, namespaces=namespaces)
+    about = {"registry": url, "public": is_public, "namespaces": sorted(namespaces)}
     with open_catalog(catalog, config) as opened, ended_like_control_c():
         marker = Marker(settings.catalog / ".git" / "catalogd", about)
         if marker.is_resumed:
@@ -96,6 +101,19 @@ def import_registry(url: str, jobs: int | None, wanted: Wanted, catalog: str | N
         _tell(report, kind)
     echo(f"{_count(report.read, 'repository')} read: {report.created:,} created, {_count(report.set, 'tag')} set")
     _require_whole(report)
+
+
+def registry_client(settings: Settings, mint: Mint | None = None) -> RegistryClient:
+    """A client of the registry of the settings; to be closed. `mint` makes tokens where no user is set."""
+    return RegistryClient(
+        settings.registry_url,
+        settings.registry_user,
+        settings.registry_password,
+        settings.registry_timeout,
+        settings.registry_jobs,
+        mint,
+        settings.registry_service,
+    )
 
 
 def _read_in(reconciler: Reconciler, wanted: Wanted, marker: Marker) -> Report:
@@ -131,24 +149,17 @@ def _settings(url: str | None, jobs: int | None, catalog: str | None, config: Pa
 
 def _with_client(settings: Settings, use: Callable[[RegistryClient], T]) -> T:
     """What comes of it. Where the registry refuses at its first answer, a user is asked for on a terminal."""
-    user, password = settings.registry_user, settings.registry_password
     while True:
         try:
-            with RegistryClient(
-                settings.registry_url,
-                user,
-                password,
-                settings.registry_timeout,
-                settings.registry_jobs,
-                service=settings.registry_service,
-            ) as client:
+            with registry_client(settings) as client:
                 return use(client)
         except RegistryFailed as error:
             if not error.is_refused or not (sys.stdin.isatty() and sys.stderr.isatty()):
                 raise
             click.echo(f"catalogd: {error.detail}", err=True)
-            user = click.prompt(f"User at {settings.registry_url}", default=user or None, err=True)
+            user = click.prompt(f"User at {settings.registry_url}", default=settings.registry_user or None, err=True)
             password = click.prompt("Password", hide_input=True, err=True)
+            settings = replace(settings, registry_user=user, registry_password=password)
 
 
 def _planned(report: Report) -> str:

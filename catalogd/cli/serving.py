@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from functools import partial
 from pathlib import Path
 
 import click
@@ -13,6 +14,7 @@ from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, open_state, with_settings
+from catalogd.cli.registry_reading import registry_client
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import BadSettings, CatalogdError, NotACatalog
@@ -20,9 +22,12 @@ from catalogd.following import Follower
 from catalogd.giturl import primary_of, without_credentials
 from catalogd.lookout import Lookout
 from catalogd.names import KINDS, schema_path
+from catalogd.registry.challenges import Mint
 from catalogd.registry.client import RegistryClient
+from catalogd.registry.creating import creation
 from catalogd.registry.follower import RegistryFollower
 from catalogd.registry.keys import Keys
+from catalogd.registry.keeping import Keeper
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
@@ -125,8 +130,11 @@ def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: S
     follower = _registry_follower(catalog, accounts, activity, settings)
     if follower is not None:
         metrics.watch(follower)
+    keeper = _keeper(catalog, accounts, settings)
+    if keeper is not None:
+        metrics.watch_comparisons(keeper.status)
     server = Server(make_app(catalog, accounts, activity, settings, metrics, lookout, follower), settings)
-    upkeep = Upkeep(catalog, activity, settings, lookout, follower)
+    upkeep = Upkeep(catalog, activity, settings, lookout, follower, keeper)
     upkeep.start()
     try:
         _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
@@ -163,6 +171,15 @@ def _registry_follower(
         client = RegistryClient(settings.registry_url, *credentials, settings.registry_timeout, settings.registry_jobs)
     create, jobs = settings.registry_create, settings.registry_jobs
     return RegistryFollower(catalog, accounts, activity.state, create, client, jobs)
+
+
+def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings, mint: Mint | None = None) -> Keeper | None:
+    """What compares with the registry. A replica has none: what it would mend, its primary does."""
+    if catalog.primary or not settings.registry_url:
+        return None
+    may_create = creation(settings.registry_create, catalog, accounts)
+    connect = partial(registry_client, settings, mint)
+    return Keeper(catalog, connect, may_create, settings.registry_interval, settings.registry_jobs)
 
 
 def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:

@@ -19,11 +19,9 @@ import click
 
 import catalogd
 from catalogd.cli.common import hand, load_settings, open_catalog, open_state, with_settings
-from catalogd.cli.registry_reading import import_registry
 from catalogd.cli.terminal import echo
 from catalogd.errors import Malformed
 from catalogd.registry.keys import Keys
-from catalogd.registry.reconciling import IMPORT, Wanted
 from catalogd.store import rfc3339, short
 
 _MOST_LINE = 16 << 20
@@ -60,7 +58,9 @@ def import_(
     if (file is None) == (registry is None):
         raise click.UsageError("Give a FILE or --registry URL, and not both.")
     if registry is not None:
-        import_registry(registry, jobs, Wanted(IMPORT, is_public=public, namespaces=namespaces), catalog, config)
+        from catalogd.cli.registry_reading import import_registry  # HTTP, which the other commands here do without
+
+        import_registry(registry, jobs, public, namespaces, catalog, config)
         return
     if jobs is not None or public or namespaces:
         raise click.UsageError("--jobs, --public and --namespace are for --registry.")

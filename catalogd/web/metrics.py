@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from catalogd.registry.follower import RegistryFollower
+from catalogd.registry.keeping import Kept
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -83,6 +84,10 @@ class Metrics:
         """Tell what becomes of the changes that a registry has told."""
         self.registry.register(_FollowerCollector(follower))
 
+    def watch_comparisons(self, kept: Callable[[], Kept]) -> None:
+        """Tell what has come of comparing the catalog with its registry."""
+        self.registry.register(_KeptCollector(kept))
+
     def render(self) -> bytes:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
@@ -146,3 +151,29 @@ class _HealthCollector(Collector):
                 if isinstance(value, (int, float)):
                     metric = f"catalogd_{part}_{name}"
                     yield GaugeMetricFamily(metric, f"{name} of the {part}, as in /healthz.", value=float(value))
+
+
+class _KeptCollector(Collector):
+    """How the catalog and its registry compare."""
+
+    def __init__(self, kept: Callable[[], Kept]):
+        self._kept = kept
+
+    def describe(self) -> Iterator[Metric]:
+        return iter(())
+
+    def collect(self) -> Iterator[Metric]:
+        kept = self._kept()
+        failing = float(kept.is_failing)
+        yield GaugeMetricFamily("catalogd_registry_failing", "1 while comparing with it fails.", value=failing)
+        if kept.seconds_ago is not None:
+            words = "So long ago a comparison has ended well."
+            yield GaugeMetricFamily("catalogd_registry_compared_seconds", words, value=kept.seconds_ago)
+        mended = CounterMetricFamily("catalogd_registry_mended", "What comparisons have mended.", labels=("what",))
+        for what, count in kept.mended.items():
+            mended.add_metric((what,), float(count))
+        yield mended
+        found = GaugeMetricFamily("catalogd_registry_differences", "Those of the last comparison.", labels=("kind",))
+        for kind, count in kept.differences.items():
+            found.add_metric((kind,), float(count))
+        yield found

@@ -20,6 +20,7 @@ from catalogd.documents import builtin_schema, positions, schema
 from catalogd.following import Follower
 from catalogd.names import MAX_NAME
 from catalogd.registry.follower import RegistryFollower
+from catalogd.registry.keeping import Kept
 from catalogd.state import State
 from catalogd.store import Store
 from catalogd.upstream import Upstream
@@ -105,6 +106,7 @@ def test_the_metrics_are_those_of_the_server(tmp_path):
             looks = lookout(catalog, catalog.store.remote(str(tmp_path / "catalog")), 1.0)
             assert looks.step()
             metrics = Metrics(looks.health)
+            metrics.watch_comparisons(lambda: Kept(0.0, False, {"set": 1}, {"extra": 1}))
             metrics.observe("/healthz", "GET", 200, 0.1)
             metrics.wrote("createRepository", True)
             metrics.took({"push": 1})
