@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -18,7 +19,8 @@ from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
 from catalogd.activity import FOLDER, Activity
 from catalogd.catalog import Caller, Catalog, Deltas, NotCountable
 from catalogd.errors import BrokenSchema, Conflict, Forbidden, NotFound, Unauthenticated
-from catalogd.state import State
+from catalogd.registry.follower import RegistryFollower
+from catalogd.state import ChangeRow, State
 from catalogd.state.activity import count_pulls
 from catalogd.store import Store
 
@@ -39,6 +41,7 @@ ADMIN, ANN, BOB, EVE = caller("admin", is_admin=True), caller("ann"), caller("bo
 # Later than whatever a test makes.
 NOW = "9999-01-01T00:00:00.000Z"
 MONDAY, TUESDAY, FRIDAY = (f"2026-11-{day}T08:00:00.000Z" for day in (23, 24, 27))
+DIGEST = f"sha256:{'a' * 64}"
 NOBODY = Caller(ANONYMOUS, "a-request")
 
 
@@ -606,6 +609,26 @@ def test_what_a_push_has_made_keeps_the_pulls_that_were_told_before_it_was_there
     assert shown_pulls(activity, catalog, new) == (3, TUESDAY)
     activity.fold()
     assert stored_pulls(catalog, new) == (3, TUESDAY)
+
+
+def test_a_repository_that_a_registry_brings_back_keeps_its_stars_and_no_downloads(activity, catalog, state):
+    activity.star(ANN, *APP)
+    pull(state, APP, 3, MONDAY)
+    activity.fold()
+    catalog.delete(ADMIN, *APP)
+    push = ChangeRow(
+        0, *APP, "push", "1.0", f"sha256:{'a' * 64}", None, TUESDAY, None, None, None, "registry", "r@r.org"
+    )
+    state.take_events([(b"p" * 16, push)], [APP])
+    pull(state, APP, 2, FRIDAY)
+    accounts = Accounts(state, email_domain="users.example.org")
+    follower = RegistryFollower(catalog, accounts, state, "always")
+    assert follower.step()
+    brought = seen(activity, catalog, ADMIN).document
+    assert (pulled(brought), brought["repo_starred_count"]) == ((2, FRIDAY), 1)
+    state.take_events([(b"q" * 16, replace(push, tag="2.0"))], [])
+    assert follower.step()
+    assert pulled(seen(activity, catalog, ADMIN).document) == (2, FRIDAY)
 
 
 @on_both_databases

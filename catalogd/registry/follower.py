@@ -120,6 +120,8 @@ class RegistryFollower:
         images = self._images.of(rows)
         deleted = self._state.deleted_tags({(row.namespace, row.repo_name) for row in rows})
         creates = self._creates({row.namespace for row in rows})
+        names = {(row.namespace, row.repo_name) for row in rows}
+        new = names - self._catalog.known(names)
         by_name = {secrets.token_hex(8): some for some in _deliveries(rows)}
         self._state.assign_deliveries({name: [row.id for row in some] for name, some in by_name.items()})
         made = [
@@ -133,12 +135,29 @@ class RegistryFollower:
             )
             for name, some in by_name.items()
         ]
+        outcomes = self._catalog.deliver(made)
+        made_anew = {
+            (delivery.namespace, delivery.repo_name)
+            for delivery, outcome in zip(made, outcomes, strict=True)
+            if not isinstance(outcome, Exception)
+        } & new
+        self._begin_anew(made_anew, rows)
         done, waiting = [], []
-        for delivery, outcome in zip(made, self._catalog.deliver(made), strict=True):
+        for delivery, outcome in zip(made, outcomes, strict=True):
             (waiting if self._must_wait(delivery, outcome) else done).append(delivery.name)
         self._state.finish_deliveries(done)
         self._state.release_deliveries(waiting)
         return not waiting
+
+    def _begin_anew(self, repositories: set[Name], rows: Sequence[ChangeRow]) -> None:
+        """They count nothing of those of the same names before; pulls since the push that made them are theirs."""
+        pushed: dict[Name, str] = {}
+        for row in rows:
+            name = row.namespace, row.repo_name
+            if name in repositories and row.kind == "push":
+                pushed[name] = min(row.at, pushed.get(name, row.at))
+        for name, since in pushed.items():
+            self._state.begin_anew(*name, since, self._catalog.shown_batch())
 
     def _must_wait(self, delivery: Delivery, outcome: object) -> bool:
         """Note what became of a delivery. Whether its changes wait for a better time."""
