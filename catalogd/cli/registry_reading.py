@@ -18,6 +18,7 @@ from catalogd.errors import BadSettings, RegistryFailed
 from catalogd.registry.challenges import Mint
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.creating import creation
+from catalogd.registry.keys import Keys
 from catalogd.registry.reconciling import (
     CHANGED,
     EXTRA,
@@ -36,9 +37,12 @@ from catalogd.settings import Settings
 
 T = TypeVar("T")
 
+# As whom the catalog reads a registry by tokens of its own.
+_READER = "catalogd"
 # Of an import these are told when it has ended, so many of each kind.
 _TOLD = (UNFIT, UNREAD, FAILED)
 _MOST_TOLD = 20
+_BELIEVE = " Is it the right registry? If so, run it again with --believe."
 
 
 @click.command()
@@ -61,14 +65,11 @@ def reconcile(registry: str | None, dry_run: bool, believe: bool, catalog: str |
             reconciler = Reconciler(opened, client, may_create, settings.registry_jobs)
             return reconciler.run(wanted, tell=lambda difference: echo(str(difference)))
 
-        report = _with_client(settings, compare)
+        report = _with_client(settings, compare, _own_tokens_for(settings, catalog, config))
     echo(_planned(report) if dry_run else _mended(report))
     if report.withheld:
         raise RegistryFailed(f"Nothing was removed: {report.withheld}.{'' if report.count(FAILED) else _BELIEVE}")
     _require_whole(report)
-
-
-_BELIEVE = " Is it the right registry? If so, run it again with --believe."
 
 
 def import_registry(
@@ -88,7 +89,7 @@ def import_registry(
             return _read_in(Reconciler(opened, client, lambda _: True, settings.registry_jobs), wanted, marker)
 
         try:
-            report = _with_client(settings, read)
+            report = _with_client(settings, read, _own_tokens_for(settings, catalog, config))
             is_finished = not report.count(FAILED) and not report.count(UNREAD)
         except KeyboardInterrupt:
             echo(
@@ -101,6 +102,12 @@ def import_registry(
         _tell(report, kind)
     echo(f"{_count(report.read, 'repository')} read: {report.created:,} created, {_count(report.set, 'tag')} set")
     _require_whole(report)
+
+
+def own_tokens(settings: Settings) -> Mint:
+    """Makes tokens for the registry of the settings, if it is this catalog that it asks who may read it."""
+    keys = Keys.of(settings.catalog / ".git" / "catalogd")
+    return lambda access: keys.mint(_READER, access, settings.registry_service).token
 
 
 def registry_client(settings: Settings, mint: Mint | None = None) -> RegistryClient:
@@ -147,11 +154,17 @@ def _settings(url: str | None, jobs: int | None, catalog: str | None, config: Pa
     return settings
 
 
-def _with_client(settings: Settings, use: Callable[[RegistryClient], T]) -> T:
+def _own_tokens_for(settings: Settings, catalog: str | None, config: Path | None) -> Mint | None:
+    """None for a registry that only the command line names: it could use the tokens at the one of the settings."""
+    usual = load_settings({"catalog": catalog}, config).registry_url
+    return own_tokens(settings) if settings.registry_url == usual else None
+
+
+def _with_client(settings: Settings, use: Callable[[RegistryClient], T], mint: Mint | None) -> T:
     """What comes of it. Where the registry refuses at its first answer, a user is asked for on a terminal."""
     while True:
         try:
-            with registry_client(settings) as client:
+            with registry_client(settings, mint) as client:
                 return use(client)
         except RegistryFailed as error:
             if not error.is_refused or not (sys.stdin.isatty() and sys.stderr.isatty()):

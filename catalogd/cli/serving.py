@@ -14,7 +14,7 @@ from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, open_state, with_settings
-from catalogd.cli.registry_reading import registry_client
+from catalogd.cli.registry_reading import own_tokens, registry_client
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
 from catalogd.errors import BadSettings, CatalogdError, NotACatalog
@@ -22,12 +22,10 @@ from catalogd.following import Follower
 from catalogd.giturl import primary_of, without_credentials
 from catalogd.lookout import Lookout
 from catalogd.names import KINDS, schema_path
-from catalogd.registry.challenges import Mint
-from catalogd.registry.client import RegistryClient
 from catalogd.registry.creating import creation
 from catalogd.registry.follower import RegistryFollower
-from catalogd.registry.keys import Keys
 from catalogd.registry.keeping import Keeper
+from catalogd.registry.keys import Keys
 from catalogd.sample import sample_files
 from catalogd.server import Server
 from catalogd.settings import Settings
@@ -165,20 +163,17 @@ def _registry_follower(
     """None for a replica: what a registry tells goes to the primary."""
     if catalog.primary:
         return None
-    client = None
-    if settings.registry_url:
-        credentials = settings.registry_user, settings.registry_password
-        client = RegistryClient(settings.registry_url, *credentials, settings.registry_timeout, settings.registry_jobs)
+    client = registry_client(settings, own_tokens(settings)) if settings.registry_url else None
     create, jobs = settings.registry_create, settings.registry_jobs
     return RegistryFollower(catalog, accounts, activity.state, create, client, jobs)
 
 
-def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings, mint: Mint | None = None) -> Keeper | None:
+def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings) -> Keeper | None:
     """What compares with the registry. A replica has none: what it would mend, its primary does."""
     if catalog.primary or not settings.registry_url:
         return None
     may_create = creation(settings.registry_create, catalog, accounts)
-    connect = partial(registry_client, settings, mint)
+    connect = partial(registry_client, settings, own_tokens(settings))
     return Keeper(catalog, connect, may_create, settings.registry_interval, settings.registry_jobs)
 
 

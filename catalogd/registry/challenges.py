@@ -96,7 +96,8 @@ class Credentials:
         asked = challenge.get("scope") or scope
         service = challenge.get("service", "")
         if self._mint is not None and self._service in ("", service):
-            token, seconds = self._mint(access(asked)), _LEAST_SECONDS
+            # What we need, not what the challenge says: who has answered shall not choose what its token is good for.
+            token, seconds = self._mint(access(scope)), _LEAST_SECONDS
         else:
             token, seconds = self._fetched(challenge.get("realm", ""), service, asked, what)
         # Used a little short of its end: the request is under way for a while, and clocks differ.
