@@ -12,6 +12,7 @@ from pathlib import Path
 
 import postgresql_server
 import pytest
+from hypothesis import settings
 from postgresql_server import PostgresqlServer
 
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
@@ -24,6 +25,15 @@ OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz
 if os.environ.pop("PYTHONDONTWRITEBYTECODE", None):
     os.environ["PYTHONPYCACHEPREFIX"] = sys.pycache_prefix = str(PROJECT / ".pytest_cache" / "bytecode")
     sys.dont_write_bytecode = False
+
+
+# So many examples each property is tried on in the fast part of the suite; in all of it, as many as hypothesis likes.
+settings.register_profile("fast", max_examples=25)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("markexpr") == "not slow":
+        settings.load_profile("fast")
 
 
 @pytest.hookimpl(wrapper=True)
