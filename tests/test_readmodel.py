@@ -603,7 +603,7 @@ _STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(deadline=None)
 @given(steps=_STEPS)
 def test_what_commits_shows_is_what_the_definition_says(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, bool | None]]

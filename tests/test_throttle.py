@@ -180,6 +180,7 @@ def test_attempts_that_are_still_being_checked_count(throttle):
         assert [fail(throttle), fail(throttle), fail(throttle)] == [0, 0, 1]
 
 
+@pytest.mark.slow
 def test_what_is_remembered_is_bounded(throttle):
     for number in range(13_000):
         address = f"10.0.{number >> 8}.{number & 255}"

@@ -185,6 +185,7 @@ def a_life(story: Story, watch: Watch) -> Iterator[None]:
     yield story.break_by_hand(GAMMA)
 
 
+@pytest.mark.slow
 def test_nobody_sees_what_is_private_in_a_life_that_has_everything_in_it(tmp_path: Path) -> None:
     with a_story(tmp_path) as story:
         watch = Watch(story)

@@ -37,6 +37,7 @@ def test_a_password_gives_all_that_the_user_may(accounts):
     assert root.is_admin and root.scopes == set(SCOPES)
 
 
+@pytest.mark.slow
 def test_a_new_password_replaces_the_old_one(accounts):
     accounts.set_password("ann", PASSWORD)
     accounts.set_password("ann", "пароль с пробелами")
@@ -66,6 +67,7 @@ def test_what_no_password_can_be_is_refused_quickly_at_login(accounts, password)
     assert best_time(attempt) < A_HASH_TAKES_LONGER
 
 
+@pytest.mark.slow
 def test_every_failed_login_is_told_in_the_same_words(accounts):
     accounts.set_password("ann", PASSWORD)
     accounts.add_user("bob")

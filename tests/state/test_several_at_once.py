@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 
+import pytest
 from account_tools import ADDRESS, DOMAIN, PASSWORD, refused
 
 from catalogd.accounts import Accounts
@@ -11,6 +12,7 @@ from catalogd.errors import AlreadyExists
 from catalogd.state import State
 
 
+@pytest.mark.slow
 def test_what_one_state_does_holds_in_another_on_the_same_database_at_once(accounts, where):
     with State(where) as second:
         other = Accounts(second, email_domain=DOMAIN)

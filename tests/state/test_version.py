@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 
+import pytest
 from account_tools import THEN, a_token, a_user, only_postgresql, only_sqlite
 
 from catalogd.state import State
@@ -41,6 +42,7 @@ def test_the_version_costs_a_small_part_of_what_it_saves(state):
     assert spent[state.version] * 5 < spent[state.users]
 
 
+@pytest.mark.slow
 @only_sqlite
 def test_what_is_kept_under_a_version_is_never_older_than_it(state, where):
     """Readers keep what they read as a cache would, while another connection counts up."""

@@ -113,6 +113,7 @@ def test_idle_connections_do_not_delay_the_stop(settings: Settings) -> None:
             connection.close()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_the_process_in_good_order(number: signal.Signals) -> None:
     program = (
