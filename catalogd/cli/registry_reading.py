@@ -25,6 +25,7 @@ from catalogd.registry.reconciling import (
     FAILED,
     IMPORT,
     MISSING,
+    REFUSED,
     UNFIT,
     UNKNOWN,
     UNREAD,
@@ -40,7 +41,7 @@ T = TypeVar("T")
 # As whom the catalog reads a registry by tokens of its own.
 _READER = "catalogd"
 # Of an import these are told when it has ended, so many of each kind.
-_TOLD = (UNFIT, UNREAD, FAILED)
+_TOLD = (UNFIT, UNREAD, FAILED, REFUSED)
 _MOST_TOLD = 20
 _BELIEVE = " Is it the right registry? If so, run it again with --believe."
 
@@ -90,7 +91,7 @@ def import_registry(
 
         try:
             report = _with_client(settings, read, _own_tokens_for(settings, catalog, config))
-            is_finished = not report.count(FAILED) and not report.count(UNREAD)
+            is_finished = not any(report.count(kind) for kind in (FAILED, UNREAD, REFUSED))
         except KeyboardInterrupt:
             echo(
                 f"Stopped with {_count(len(marker.done), 'repository')} done. The same command goes on with the others."
@@ -204,8 +205,10 @@ def _tell(report: Report, kind: str) -> None:
 
 
 def _require_whole(report: Report) -> None:
-    failed, unread = report.count(FAILED), report.count(UNREAD)
+    failed, unread, refused = (report.count(kind) for kind in (FAILED, UNREAD, REFUSED))
     if failed or unread:
         raise RegistryFailed(
             f"{_count(failed, 'repository')} and {_count(unread, 'tag')} could not be read. Run it again for them."
         )
+    if refused:
+        raise RegistryFailed(f"{_count(refused, 'document')} could not be written; mend these, and run it again.")

@@ -11,7 +11,18 @@ from dataclasses import dataclass, field
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError, RegistryFailed
 from catalogd.registry.client import RegistryClient
-from catalogd.registry.reconciling import CHANGED, EXTRA, KINDS, MISSING, Difference, Reconciler, Report, Wanted
+from catalogd.registry.reconciling import (
+    CHANGED,
+    EXTRA,
+    FAILED,
+    KINDS,
+    MISSING,
+    REFUSED,
+    Difference,
+    Reconciler,
+    Report,
+    Wanted,
+)
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +143,8 @@ class Keeper:
                 report.set, report.removed, report.created,
             )  # fmt: skip
         if not report.is_whole:
-            why = report.withheld or f"{report.count('failed')} repositories could not be read"
+            unread = f"{report.count(FAILED)} repositories could not be read, {report.count(REFUSED)} not be written"
+            why = report.withheld or unread
             self._fail("Not all is as in the registry: %s", f"{why}; `catalogd reconcile` tells more")
             return False
         if self._failures:

@@ -16,7 +16,7 @@ from itertools import islice
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, Catalog
 from catalogd.catalog.mending import Mend, Mended, Tag, differs
-from catalogd.errors import Conflict, Invalid, RegistryFailed
+from catalogd.errors import CatalogdError, Conflict, Invalid, RegistryFailed
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.names import catalog_name, registry_names
 from catalogd.registry.surveying import STOPPED, Holding, survey
@@ -28,8 +28,10 @@ RECONCILE, IMPORT = "reconcile", "import"
 
 # A run that would take away more than this, and more than half of all tags, is not believed.
 MOST_BELIEVED = 100
-# After so many listings that failed the registry is not asked any further.
+# After so many repositories in a row for which the registry did not answer, or was out of order, it is not asked any
+# further. What it refuses for one repository, or cannot read of its own, is none of these: it would be so in each run.
 _MOST_FAILURES = 10
+_OUT_OF_ORDER = (0, 429, 502, 503, 504)
 
 Name = tuple[str, str]
 
@@ -49,7 +51,7 @@ class Difference:
 
 
 MISSING, CHANGED, EXTRA, UNKNOWN = "missing", "changed", "extra", "unknown"
-UNREAD, UNFIT, FAILED = "unread", "unfit", "failed"
+UNREAD, UNFIT, FAILED, REFUSED = "unread", "unfit", "failed", "refused"
 KINDS = {
     MISSING: "the registry has the tag, the catalog had not",
     CHANGED: "the tag is of another image, or more is known of it",
@@ -57,7 +59,8 @@ KINDS = {
     UNKNOWN: "the repository is not in the catalog, and not to be created",
     UNREAD: "the image could not be read; the tag is left as it is",
     UNFIT: "the name has no place in the catalog",
-    FAILED: "the repository could not be read or written",
+    FAILED: "the repository could not be read",
+    REFUSED: "the catalog's document is broken, or would not be as the schema or the policy wants it",
 }
 
 
@@ -90,8 +93,8 @@ class Report:
 
     @property
     def is_whole(self) -> bool:
-        """Whether all was read, and all that was to be taken away was."""
-        return not self.withheld and not self.count(FAILED)
+        """Whether all repositories were read, and all was mended that was to be."""
+        return not self.withheld and not self.count(FAILED) and not self.count(REFUSED)
 
 
 @dataclass(frozen=True)
@@ -148,16 +151,19 @@ class Reconciler:
         left = [n for n in chosen if "/".join(n) not in wanted.done]
         started(len(left))
         removals: list[Mend] = []
+        failures = 0
         with closing(self._compared(left, names, wanted)) as all_compared:
             for name, compared in all_compared:
                 report.add(compared)
                 self._note(report, tell, compared.differences)
                 if compared.removal is not None:
                     removals.append(compared.removal)
-                if report.count(FAILED) > _MOST_FAILURES:
+                failures = failures + 1 if compared.is_out_of_order else 0
+                if failures > _MOST_FAILURES:
                     raise RegistryFailed(f"The registry is not read any further. The last {report.differences[-1]}")
-                finished("/".join(name), not any(each.kind in (FAILED, UNREAD) for each in compared.differences))
-        self._remove(report, removals, wanted, is_empty=not listed)
+                unsettled = (FAILED, REFUSED, UNREAD)
+                finished("/".join(name), not any(each.kind in unsettled for each in compared.differences))
+        self._remove(report, removals, wanted, tell, is_empty=not listed)
         return report
 
     def _note(self, report: Report, tell: Callable[[Difference], None], found: Collection[Difference]) -> None:
@@ -204,9 +210,11 @@ class Reconciler:
                 return _Compared([Difference(UNKNOWN, path)])
             holding = survey(self._client, registry_names(*name), seen or {}, images)
             return self._settle(name, seen, holding, wanted)
-        except (RegistryFailed, Invalid, Conflict) as error:
-            faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in error.faults[:3])
-            return _Compared([Difference(FAILED, path, why=f"{error.detail} {faults}".strip())])
+        except RegistryFailed as error:
+            is_out_of_order = error.status in _OUT_OF_ORDER
+            return _Compared([Difference(FAILED, path, why=error.detail)], is_out_of_order=is_out_of_order)
+        except (Invalid, Conflict) as error:
+            return _Compared([_refused(path, error)])
 
     def _settle(self, name: Name, seen: dict[str, Tag] | None, holding: Holding | None, wanted: Wanted) -> _Compared:
         """Set what the registry has; what it has not is for later. Raises what the catalog does."""
@@ -227,7 +235,15 @@ class Reconciler:
     def _mend(self, mend: Mend, wanted: Wanted) -> Mended:
         return self._catalog.mend(Caller(REGISTRY, wanted.action), mend, wanted.action)
 
-    def _remove(self, report: Report, removals: list[Mend], wanted: Wanted, *, is_empty: bool) -> None:
+    def _remove(
+        self,
+        report: Report,
+        removals: list[Mend],
+        wanted: Wanted,
+        tell: Callable[[Difference], None],
+        *,
+        is_empty: bool,
+    ) -> None:
         """Take away what the registry has not, or say in the report why not."""
         count = sum(len(mend.gone) for mend in removals)
         if not count:
@@ -241,7 +257,12 @@ class Reconciler:
         if report.withheld or wanted.dry_run:
             return
         for mend in removals:
-            report.removed += self._mend(mend, wanted).removed
+            if self._stopping.is_set():
+                raise RegistryFailed(STOPPED)
+            try:
+                report.removed += self._mend(mend, wanted).removed
+            except (Invalid, Conflict) as error:
+                self._note(report, tell, [_refused(f"{mend.namespace}/{mend.repo_name}", error)])
 
 
 @dataclass(frozen=True)
@@ -252,6 +273,12 @@ class _Compared:
     mended: Mended = field(default_factory=Mended)
     removal: Mend | None = None
     held: int = 0
+    is_out_of_order: bool = False
+
+
+def _refused(path: str, error: CatalogdError) -> Difference:
+    faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in error.faults[:3])
+    return Difference(REFUSED, path, why=f"{error.detail} {faults}".strip())
 
 
 def _grouped(listed: Collection[str]) -> tuple[dict[Name, bool], list[str]]:

@@ -138,6 +138,35 @@ def test_where_tags_of_one_repository_cannot_be_listed_others_are_set_and_nothin
         assert digests(catalog, "acme/app") == {"1": B.digest}
 
 
+def test_a_registry_that_is_out_of_order_is_not_asked_for_all_of_its_repositories(catalog):
+    with pretended() as registry:
+        registry.holds = {f"acme/r{n}": {"1": A} for n in range(100)}
+        for status, most in ((503, 40), (403, 100)):
+            registry.asked.clear()
+            registry.answer = lambda asked, status=status: Answer(status) if asked.path.endswith("list") else None
+            if status == 503:
+                with pytest.raises(RegistryFailed, match="not read any further"):
+                    compare(catalog, registry.url, action=IMPORT)
+            else:
+                assert compare(catalog, registry.url, action=IMPORT).count("failed") == 100
+            assert len(registry.listings()) <= most
+
+
+def test_a_document_that_a_hand_has_broken_stays_and_holds_up_no_other(catalog):
+    root = catalog.store.root
+    with pretended(acme__web={"1": A, "2": A}, acme__app={"1": A, "2": A}) as registry:
+        compare(catalog, registry.url)
+        catalog.follow_index()
+        (root / "data/acme/app.json").write_text("{broken")
+        git(root, "commit", "-qam", "Break it", "--no-verify")
+        catalog.notice()
+        registry.holds["acme/web"] = {"1": B}
+        report = compare(catalog, registry.url)
+        assert (report.count("refused"), report.set, report.removed, report.is_whole) == (1, 1, 1, False)
+    assert digests(catalog, "acme/web") == {"1": B.digest}
+    assert (root / "data/acme/app.json").read_text() == "{broken"
+
+
 def test_an_image_that_is_not_what_its_digest_says_leaves_the_tag_as_it_is(catalog):
     with pretended(acme__web={"1": A, "2": A}) as registry:
         compare(catalog, registry.url)
