@@ -138,6 +138,7 @@ deleteUser          -              401 403 403 403 403 204 | 403 403 403 403 | 4
 
 getSync             -              401 403 403 403 403 200 | 403 403 403 403 | 403 403 200 403 403 | 403 403 | 403 200
 syncCatalog         -              401 403 403 403 403 202 | 403 403 403 403 | 403 403 202 403 403 | 403 403 | 403 202
+takeRegistryEvents  -              401 403 403 403 403 403 | 403 403 202 403 | 403 403 403 202 403 | 403 403 | 403 202
 getRegistryVersion  -              401 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 listRegistryNames   -              200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
 listRegistryTags    public         200 200 200 200 200 200 | 200 200 200 200 | 200 200 200 200 200 | 200 200 | 200 200
@@ -488,6 +489,7 @@ CALLS: dict[str, Make] = {
     "revokeToken": token_to_revoke,
     "createUser": with_new("name"),
     "getUser": a_user,
+    "takeRegistryEvents": with_body(events=[]),
     "updateUser": a_user_to_change,
     "deleteUser": a_user,
 }
