@@ -150,8 +150,8 @@ class BadQuery(Malformed):
 class RegistryFailed(CatalogdError):
     """The registry could not be reached, refused, or answered with what no registry should.
 
-    `status` is that of HTTP, 0 where there was no answer to speak of; `code` is the registry's own word for it, such as
-    NAME_UNKNOWN, "" if it gave none.
+    `status` is that of HTTP, 0 where there was no answer to speak of, 200 where what came made no sense; `code` is the
+    registry's own word for it, such as NAME_UNKNOWN, "" if it gave none.
     """
 
     def __init__(self, detail: str, status: int = 0, code: str = ""):

@@ -119,18 +119,18 @@ class RegistryClient:
         asked = reference if DIGEST.fullmatch(reference) else ""
         digest = asked or (told if DIGEST.fullmatch(told) else "") or digest_of(answer.body)
         if media_type != SIGNED_V1 and digest_of(answer.body, digest) != digest:
-            raise RegistryFailed(f"{what}: what came is not what its digest {digest} says.")
+            raise RegistryFailed(f"{what}: what came is not what its digest {digest} says.", 200)
         return answer.body, media_type, digest
 
     def blob(self, name: str, digest: str, most: int) -> bytes:
         """A blob of at most `most` bytes, such as a configuration. Storage elsewhere is asked without credentials."""
         if not DIGEST.fullmatch(digest):
-            raise RegistryFailed(f"A blob of {name}: {digest[:150]!r} is no digest of sha256 or sha512.")
+            raise RegistryFailed(f"A blob of {name}: {digest[:150]!r} is no digest of sha256 or sha512.", 200)
         what = f"The blob {digest} of {name}"
         answer = self._ask("GET", f"/v2/{_checked(name)}/blobs/{digest}", _pull(name), what, most, elsewhere=True)
         self._require_ok(answer, what)
         if digest_of(answer.body, digest) != digest:
-            raise RegistryFailed(f"{what}: what came is not what its digest says.")
+            raise RegistryFailed(f"{what}: what came is not what its digest says.", 200)
         return answer.body
 
     # Listings
@@ -245,9 +245,9 @@ def json_object(data: bytes, what: str) -> dict[str, Any]:
     try:
         parsed = json.loads(data)
     except (ValueError, RecursionError):
-        raise RegistryFailed(f"{what}: what came is no JSON.") from None
+        raise RegistryFailed(f"{what}: what came is no JSON.", 200) from None
     if not isinstance(parsed, dict):
-        raise RegistryFailed(f"{what}: what came is no JSON object.")
+        raise RegistryFailed(f"{what}: what came is no JSON object.", 200)
     return parsed
 
 

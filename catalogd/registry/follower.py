@@ -33,8 +33,12 @@ _MOST_AT_ONCE = 1000
 _PAUSE = 5.0
 # A registry that does not answer is not asked for so long, in seconds: what is not read now is compared later.
 _REST = 30.0
+# Answers that say nothing about the registry, but about one image: odd content, not allowed, not there.
+_ABOUT_ONE = (200, 403, 404)
 # Images that are remembered by digest: the same one is often pushed with several tags.
 _MOST_IMAGES = 10_000
+# What was logged, so that it is not logged again.
+_MOST_SAID = 1_000
 _DAY = 86_400.0
 # How long it matters when a tag was deleted, and who has pulled an index.
 _REMEMBERED = 7 * _DAY
@@ -63,6 +67,7 @@ class RegistryFollower:
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._forget_at = 0.0
+        self._said: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
 
     def wake(self) -> None:
@@ -80,24 +85,24 @@ class RegistryFollower:
 
     def run(self) -> None:
         """Follow until stop(); for a thread of its own."""
-        pause = 0.0
+        pause, is_settled = 0.0, False
         while not self._stopping.is_set():
             try:
-                self.settle()
-                break
-            except CatalogdError:
-                log.exception("what a crash has left of a registry's events could not be settled; it is tried again")
-                self._stopping.wait(_PAUSE)
-        while not self._stopping.is_set():
-            # Not only when woken: another process may have taken events.
-            self._awake.wait(pause or 1.0)
-            self._awake.clear()
-            try:
+                if not is_settled:
+                    self.settle()
+                # An exception below may leave deliveries open, as a crash does.
+                is_settled = False
                 pause = 0.0 if self.step() else _PAUSE
                 self._forget()
+                is_settled = True
             except Exception:  # the thread must not end: events would pile up
                 log.exception("tags could not follow the registry; it is tried again")
-                self._stopping.wait(_PAUSE)
+                pause = _PAUSE
+            if pause:  # not woken from that: each event would try again what has just failed
+                self._stopping.wait(pause)
+            else:  # not only when woken: another process may have taken events
+                self._awake.wait(1.0)
+            self._awake.clear()
         self._images.close()
 
     def settle(self) -> None:
@@ -109,12 +114,14 @@ class RegistryFollower:
 
     def step(self) -> bool:
         """Commit what waits. False where some of it still does, and should be left alone for a while."""
-        while rows := self._state.waiting_changes(_MOST_AT_ONCE):
-            if not self._deliver(rows):
-                return False
-            if self._stopping.is_set():
+        all_done, last = True, 0
+        # What cannot be committed now must not hold up what came after it.
+        while not self._stopping.is_set() and (rows := self._state.waiting_changes(_MOST_AT_ONCE, last)):
+            all_done &= self._deliver(rows)
+            last = rows[-1].id
+            if len(rows) < _MOST_AT_ONCE:
                 break
-        return True
+        return all_done
 
     def _deliver(self, rows: Sequence[ChangeRow]) -> bool:
         images = self._images.of(rows)
@@ -165,21 +172,27 @@ class RegistryFollower:
         if not isinstance(outcome, Exception):
             self.counts["committed"] += number
             return False
+        fails = outcome if isinstance(outcome, CatalogdError) else None
+        what = fails.detail if fails else repr(outcome)
         if isinstance(outcome, NotFound):
             self.counts["unknown_repository"] += number
-            log.warning("%d changes of tags of %s are not followed: %s", number, name, outcome.detail)
-            return False
-        if isinstance(outcome, Invalid):
+            self._say(logging.WARNING, name, f"is not followed: {what}")
+        elif isinstance(outcome, Invalid):
             self.counts["unfit"] += number
             faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in outcome.faults[:3])
-            log.error("%d changes of tags of %s do not fit: %s %s", number, name, outcome.detail, faults)
-            return False
-        if isinstance(outcome, CatalogdError):
-            what = outcome.detail
-            (log.warning if isinstance(outcome, Conflict) else log.error)("tags of %s wait: %s", name, what)
+            self._say(logging.ERROR, name, f"does not fit: {what} {faults}")
         else:
-            log.error("tags of %s wait", name, exc_info=outcome)
-        return True
+            level = logging.WARNING if isinstance(outcome, Conflict) else logging.ERROR
+            self._say(level, name, f"waits: {what}", None if fails else outcome)
+        return not isinstance(outcome, NotFound | Invalid)
+
+    def _say(self, level: int, name: str, what: str, error: Exception | None = None) -> None:
+        """Once an hour: a registry may tell the same hundreds of times a second."""
+        if (name, what) not in self._said:
+            if len(self._said) >= _MOST_SAID:
+                self._said.clear()
+            self._said.add((name, what))
+            log.log(level, "what a registry told of the tags of %s %s", name, what, exc_info=error)
 
     def _creates(self, namespaces: set[str]) -> Mapping[str, Creates]:
         if self._create != "existing":
@@ -191,6 +204,7 @@ class RegistryFollower:
     def _forget(self) -> None:
         if time.monotonic() >= self._forget_at:
             self._forget_at = time.monotonic() + _DAY / 24
+            self._said.clear()
             self._state.forget_events(rfc3339(time.time() - _REMEMBERED))
 
 
@@ -227,7 +241,11 @@ class _Images:
                 if error.is_missing:
                     continue
                 log.warning("what was pushed to %s is not read now, but compared later: %s", name, error.detail)
-                self._rest_until = time.monotonic() + _REST
+                if error.status not in _ABOUT_ONE:
+                    self._rest_until = time.monotonic() + _REST
+                return None
+            except Exception:  # whatever an image has in it, it holds up no others
+                log.exception("what was pushed to %s cannot be read", name)
                 return None
             self._known[image.digest] = image
             while len(self._known) > _MOST_IMAGES:

@@ -203,7 +203,7 @@ def _weigh(manifest: Manifest, parts: Parts, blobs: dict[str, int], depth: int =
 
 def _descriptors(listed: object, what: str) -> Sequence[Descriptor]:
     if not isinstance(listed, list) or not all(isinstance(one, dict) for one in listed):
-        raise RegistryFailed(f"{what}: it has no list of what it is made of.")
+        raise RegistryFailed(f"{what}: it has no list of what it is made of.", 200)
     return [_descriptor(one, what) for one in listed]
 
 
@@ -211,7 +211,7 @@ def _descriptor(one: Mapping[str, Any], what: str) -> Descriptor:
     digest, size, media_type = one.get("digest"), one.get("size"), one.get("mediaType")
     is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_SIZE
     if not isinstance(digest, str) or not DIGEST.fullmatch(digest) or not is_size:
-        raise RegistryFailed(f"{what}: a part of it has no digest or no size.")
+        raise RegistryFailed(f"{what}: a part of it has no digest or no size.", 200)
     platform = one.get("platform") if isinstance(one.get("platform"), dict) else {}
     notes = one.get("annotations") if isinstance(one.get("annotations"), dict) else {}
     # What a builder says of an image stands beside it in the index, for no platform.

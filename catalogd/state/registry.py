@@ -73,8 +73,7 @@ class RegistryVerbs:
                     outcomes.append(AGAIN)
                     continue
                 seen.add(digest)
-                name = (told.namespace, told.repo_name)
-                outcome = TAKEN
+                name, outcome = told.name, TAKEN
                 if isinstance(told, ChangeRow):
                     changes.append(told)
                     coming.add(name)
@@ -97,9 +96,10 @@ class RegistryVerbs:
                 connection.execute(insert(registry_change), [_queued(change) for change in changes])
         return outcomes
 
-    def waiting_changes(self, most: int) -> list[ChangeRow]:
-        """The changes that wait and are in no delivery, in the order in which they came."""
-        wanted = select(*_QUEUED).where(registry_change.c.delivery.is_(None)).order_by(registry_change.c.id).limit(most)
+    def waiting_changes(self, most: int, after: int = 0) -> list[ChangeRow]:
+        """The changes that wait and are in no delivery, in the order in which they came; those `after` an id."""
+        waits = registry_change.c.delivery.is_(None), registry_change.c.id > after
+        wanted = select(*_QUEUED).where(*waits).order_by(registry_change.c.id).limit(most)
         with self._database.reading() as connection:
             return [ChangeRow(*row) for row in connection.execute(wanted)]
 

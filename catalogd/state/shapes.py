@@ -72,6 +72,10 @@ class PullRow:
     is_index: bool
     by_digest: bool
 
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.namespace, self.repo_name
+
 
 @dataclass(frozen=True, slots=True)
 class ChangeRow:
@@ -93,6 +97,10 @@ class ChangeRow:
     actor: str | None
     account: str
     email: str
+
+    @property
+    def name(self) -> tuple[str, str]:
+        return self.namespace, self.repo_name
 
 
 class Change(Enum):
