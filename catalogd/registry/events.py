@@ -43,6 +43,8 @@ _FRACTION = re.compile(r"\.([0-9]{1,9})[0-9]*")
 _MOST_SIZE = 2**53 - 1
 _MOST_ACTOR = 100
 _MOST_REFERENCES = 10_000
+# In one envelope: a registry sends one event, or some; millions of empty ones would fill the memory.
+MOST_EVENTS = 10_000
 
 # What becomes of an event that is not taken.
 BLOB, HEAD, UNTAGGED, OWN, NO_PLACE, JUNK = "blob", "head", "untagged", "own", "no_place", "junk"
@@ -65,7 +67,7 @@ class Read(NamedTuple):
 
 
 def events_in(body: bytes) -> list[object]:
-    """The events of an envelope, whatever they are. Raises Malformed for what is no envelope."""
+    """The events of an envelope, whatever they are. Raises Malformed for what is no envelope, or a huge one."""
     try:
         envelope = json.loads(body)
     except (ValueError, RecursionError):
@@ -73,6 +75,8 @@ def events_in(body: bytes) -> list[object]:
     events = envelope.get("events") if isinstance(envelope, dict) else None
     if not isinstance(events, list):
         raise Malformed('The body is no envelope of a registry\'s notifications: it has no list "events".')
+    if len(events) > MOST_EVENTS:
+        raise Malformed(f"The envelope has {len(events):,} events; at most {MOST_EVENTS:,} are taken at once.")
     return events
 
 
@@ -152,8 +156,10 @@ def _change(
     image_id, size = _referred(target.get("references")) if media_type not in INDEXES else (None, None)
     actor = _text(_object(event, "actor"), "name")
     named = actor if actor.isprintable() and len(actor) <= _MOST_ACTOR else ""
+    # Of a delete it may be any text, and longer than a database takes.
+    kept = media_type if media_type in _MANIFESTS else None
     return ChangeRow(
-        0, *place, action, tag, digest, media_type or None, at, size, image_id, named or None, sender.name, sender.email
+        0, *place, action, tag, digest, kept, at, size, image_id, named or None, sender.name, sender.email
     )  # fmt: skip
 
 

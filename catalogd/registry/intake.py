@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -13,7 +13,7 @@ from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Catalog
 from catalogd.registry.events import JUNK, NO_PLACE, Read, Sender, events_in, read
-from catalogd.state import TAKEN, ChangeRow, State
+from catalogd.state import TAKEN, UNKNOWN, ChangeRow, State
 
 log = logging.getLogger(__name__)
 
@@ -96,8 +96,7 @@ class Intake:
             number += len(group[-1].read)
         events = [event for waiting in group for event in waiting.read]
         try:
-            told = [(event.identity, event.told) for event in events if event.told is not None]
-            outcomes = iter(self._state.take_events(told, self._unknown(events)))
+            outcomes = iter(self._taken(events))
             for waiting in group:
                 waiting.outcomes = [next(outcomes) for _ in waiting.read]
         except BaseException as error:
@@ -106,8 +105,21 @@ class Intake:
             if not isinstance(error, Exception):
                 raise
 
+    def _taken(self, events: Sequence[Read]) -> list[str]:
+        told = [(event.identity, event.told) for event in events if event.told is not None]
+        outcomes = self._state.take_events(told, self._unknown(events))
+        # A repository that a push makes leaves the queue after it is there; it may have done so between the two looks.
+        missed = [i for i, outcome in enumerate(outcomes) if outcome == UNKNOWN]
+        if missed:
+            unknown = self._unknown([events[i] for i in missed])
+            again = [i for i in missed if told[i][1].name not in unknown]
+            found = self._state.take_events([told[i] for i in again], unknown) if again else ()
+            for i, outcome in zip(again, found, strict=True):
+                outcomes[i] = outcome
+        return outcomes
+
     def _unknown(self, events: Collection[Read]) -> set[tuple[str, str]]:
-        names = {(event.told.namespace, event.told.repo_name) for event in events if event.told is not None}
+        names = {event.told.name for event in events if event.told is not None}
         return names - self._catalog.known(names)
 
     def _log(self, events: list[Read], counts: Counter[str]) -> None:
