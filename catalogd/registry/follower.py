@@ -67,6 +67,7 @@ class RegistryFollower:
         self._awake = threading.Event()
         self._stopping = threading.Event()
         self._forget_at = 0.0
+        self._tried = 0
         self._said: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
 
@@ -85,23 +86,23 @@ class RegistryFollower:
 
     def run(self) -> None:
         """Follow until stop(); for a thread of its own."""
-        pause, is_settled = 0.0, False
+        is_settled, retry_at = False, 0.0
         while not self._stopping.is_set():
             try:
                 if not is_settled:
                     self.settle()
                 # An exception below may leave deliveries open, as a crash does.
                 is_settled = False
-                pause = 0.0 if self.step() else _PAUSE
+                is_early = time.monotonic() < retry_at
+                if not self.step(self._tried if is_early else 0) and not is_early:
+                    retry_at = time.monotonic() + _PAUSE
                 self._forget()
                 is_settled = True
             except Exception:  # the thread must not end: events would pile up
                 log.exception("tags could not follow the registry; it is tried again")
-                pause = _PAUSE
-            if pause:  # not woken from that: each event would try again what has just failed
-                self._stopping.wait(pause)
-            else:  # not only when woken: another process may have taken events
-                self._awake.wait(1.0)
+                self._stopping.wait(_PAUSE)
+            # Not only when woken: another process may have taken events.
+            self._awake.wait(1.0)
             self._awake.clear()
         self._images.close()
 
@@ -112,13 +113,13 @@ class RegistryFollower:
         self._state.finish_deliveries(done)
         self._state.release_deliveries(set(open_) - set(done))
 
-    def step(self) -> bool:
-        """Commit what waits. False where some of it still does, and should be left alone for a while."""
-        all_done, last = True, 0
+    def step(self, after: int = 0) -> bool:
+        """Commit what waits, of the changes `after` an id. False where some of it still waits, for a better time."""
+        all_done, self._tried = True, after
         # What cannot be committed now must not hold up what came after it.
-        while not self._stopping.is_set() and (rows := self._state.waiting_changes(_MOST_AT_ONCE, last)):
+        while not self._stopping.is_set() and (rows := self._state.waiting_changes(_MOST_AT_ONCE, self._tried)):
             all_done &= self._deliver(rows)
-            last = rows[-1].id
+            self._tried = rows[-1].id
             if len(rows) < _MOST_AT_ONCE:
                 break
         return all_done
