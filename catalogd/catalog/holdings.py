@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -77,10 +77,12 @@ class Holdings(UseCases):
             answers.update({name: snapshot.id_of(names.document_path(*name)) is not None for name in missing})
         return {name for name in repositories if answers.get(name)}
 
-    def has_delivery(self, name: str) -> bool:
-        """Whether main has the commit of that delivery. Raises Unavailable."""
+    def delivered(self, deliveries: Collection[str]) -> set[str]:
+        """Those of the names of deliveries of which main has the commit. Raises Unavailable."""
+        if not deliveries:
+            return set()
         self._mirror.catch_up()
-        return self._model.has_line(f"{DELIVERY_TRAILER}: {name}")
+        return self._model.lines_of(DELIVERY_TRAILER, deliveries)
 
     def deliver(self, deliveries: Sequence[Delivery]) -> list[Outcome | Exception]:
         """Commit each delivery. What became of each: its outcome, or why not.
@@ -172,7 +174,7 @@ def _with_known(entry: Mapping[str, Any], there: Mapping[str, Any] | None) -> di
     """The entry, and what is known already of the same image."""
     if there is None or there.get("digest") != entry["digest"]:
         return dict(entry)
-    stands_in = entry["image_id"] == entry["digest"].partition(":")[2]
+    stands_in = entry["image_id"] == entry["digest"].partition(":")[2][: len(entry["image_id"])]
     return {**there, **entry, **({"image_id": there["image_id"]} if stands_in else {})}
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 from catalogd.errors import Malformed, NotFound
 from catalogd.readmodel.connections import Connections
@@ -113,13 +113,20 @@ class HistoryQueries:
             ).fetchall()
         return Rows(count, [_history_entry(row, floor_seq) for row in rows], commit)
 
-    def has_line(self, line: str) -> bool:
-        """Whether a commit of main has this line in its message. It looks at each, newest first."""
+    def lines_of(self, trailer: str, wanted: Collection[str]) -> set[str]:
+        """Those of the `wanted` values of a trailer that main has. It looks at each commit, newest first."""
+        found: set[str] = set()
+        begin = f"{trailer}: "
         with self._connections.reader() as connection:
-            found = connection.execute(
-                "SELECT 1 FROM commit_ WHERE instr(message, ?) ORDER BY seq DESC LIMIT 1", (line,)
-            ).fetchone()
-        return found is not None
+            rows = connection.execute(
+                "SELECT message FROM commit_ WHERE instr(message, ?) ORDER BY seq DESC", (f"\n{begin}",)
+            )
+            for (message,) in rows:
+                lines = message.splitlines()
+                found.update({line.removeprefix(begin) for line in lines if line.startswith(begin)} & set(wanted))
+                if len(found) == len(wanted):
+                    break
+        return found
 
     def visible_from(self, path: str) -> int | None:
         """Since which commit a document has been public without a break; None if it is private, or was when deleted.

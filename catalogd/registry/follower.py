@@ -108,10 +108,10 @@ class RegistryFollower:
 
     def settle(self) -> None:
         """Finish what was cut off: deliveries that main has are done, the others wait again."""
-        open_ = self._state.deliveries()
-        done = [name for name in open_ if self._catalog.has_delivery(name)]
+        open_ = set(self._state.deliveries())
+        done = self._catalog.delivered(open_)
         self._state.finish_deliveries(done)
-        self._state.release_deliveries(set(open_) - set(done))
+        self._state.release_deliveries(open_ - done)
 
     def step(self, after: int = 0) -> bool:
         """Commit what waits, of the changes `after` an id. False where some of it still waits, for a better time."""
