@@ -15,12 +15,12 @@ from catalogd.errors import CatalogdError, Fault
 from catalogd.web.errors import KINDS, install, kind_of, problem
 from catalogd.web.requests import Request
 
-# Raised only where nothing is served yet.
-BEFORE_SERVING = {errors.NotACatalog, errors.AlreadyServed, errors.BadSettings}
+# Raised only where nothing is served yet, and where a registry is read, which no request waits for.
+IN_NO_REQUEST = {errors.NotACatalog, errors.AlreadyServed, errors.BadSettings, errors.RegistryFailed}
 DOMAIN = [
     cls
     for _, cls in inspect.getmembers(errors, inspect.isclass)
-    if issubclass(cls, CatalogdError) and cls not in {CatalogdError, *BEFORE_SERVING}
+    if issubclass(cls, CatalogdError) and cls not in {CatalogdError, *IN_NO_REQUEST}
 ]
 
 
