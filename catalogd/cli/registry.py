@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import click
@@ -35,7 +34,7 @@ _NOT_INSTALLED = (
 )
 # How long the registry may take to listen, and to end, in seconds.
 _START, _END = 20.0, 10.0
-_DEMO_USER, _DEMO_LASTS = "demo", timedelta(days=7)
+_DEMO_USER, _DEMO_TOKEN = "demo", "catalogd registry demo"
 
 
 @click.group(cls=Commands)
@@ -116,7 +115,7 @@ def demo(listen: str | None, port: int, catalog: str | None, config: Path | None
     Needs the program docker-registry. Its images are kept in `.git/catalogd/registry/demo/`.
     """
     settings = load_settings({"catalog": catalog, "listen": listen or "127.0.0.1:0"}, config)
-    program = shutil.which(_PROGRAM, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/usr/bin"]))
+    program = shutil.which(_PROGRAM, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
     if program is None:
         raise Unavailable(_NOT_INSTALLED)
     serving.log_to_stderr("warning")
@@ -158,12 +157,17 @@ def _prepare_demo(catalog: str | None, config: Path | None, settings: Settings, 
         keys.prepare()
         directory = keys.directory / "demo"
         (directory / "storage").mkdir(parents=True, exist_ok=True)
-        _ensure_user(people, opened, accounts, _DEMO_USER)
-        ends = datetime.now(UTC) + _DEMO_LASTS
-        token, _ = accounts.create_token(_DEMO_USER, "catalogd registry demo", DEFAULT_SCOPES, expires=ends)
+        for user in (_USER, _DEMO_USER):
+            _ensure_user(people, opened, accounts, user)
+        # Those of the demo before, which has ended: nobody needs them any more.
+        for left in [*accounts.list_tokens(_DEMO_USER), *accounts.list_tokens(_USER)]:
+            if left.name == _DEMO_TOKEN:
+                accounts.revoke_token(left.id)
+        token, _ = accounts.create_token(_DEMO_USER, _DEMO_TOKEN, DEFAULT_SCOPES)
+        reporting, _ = accounts.create_token(_USER, _DEMO_TOKEN, (SCOPE_REGISTRY,))
         wanted = Wanted(
             catalog=f"http://{settings.listen}",
-            token=_reporting_token(people, opened, accounts),
+            token=reporting,
             service=settings.registry_service,
             bundle=keys.bundle,
             storage=directory / "storage",

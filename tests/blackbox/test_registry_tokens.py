@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hmac
 import json
 import os
 import re
@@ -19,7 +20,7 @@ import jwt
 import pytest
 from forked_program import PROJECT
 from real_registry import RealRegistry, free_port, image, needs_registry, needs_skopeo, registry
-from served_catalog import Client, Served, environment, wait_for
+from served_catalog import Client, Served, environment, run, wait_for
 
 from catalogd.registry.keys import Keys
 
@@ -149,7 +150,16 @@ def access_in(token: str) -> list[dict[str, Any]]:
 
 
 def test_what_cannot_be_read_and_what_is_not_allowed_is_left_out(site: Site) -> None:
-    junk = ["", "repository", "repository:", "repository:team/public", "repository:Team/../x:pull", ":::", "a b c"]
+    junk = [
+        "",
+        "repository",
+        "repository:",
+        "repository:team/public",
+        "repository:Team/../x:pull",
+        ":::",
+        "a b c",
+        "repository:*:*",
+    ]
     asked = ["repository(plugin):team/public:pull", "repository:team/public:pull,fly repository:team/private:pull"]
     assert access_in(site.token("anonymous", *junk, *asked)) == [
         {"type": "repository", "name": "team/public", "actions": ["pull"]}
@@ -195,6 +205,7 @@ def test_the_registry_refuses_tokens_that_the_catalog_has_not_made_for_it_now(si
         "claims changed": ".".join((header, signed_again(keys, good, sub="x").split(".")[1], signature)),
         "not signed": jwt.encode({}, "", algorithm="none").split(".")[0] + f".{claims}.",
         "our certificate, another's key": ".".join((ours.split(".")[0], *mine.split(".")[1:])),
+        "signed with the public key": signed_with_a_public_text(good),
         "for nothing": ours,
     }
     accepted = (good, signed_again(keys, good))
@@ -208,6 +219,15 @@ def signed_again(keys: Keys, token: str, **claims: object) -> str:
     headers = {name: jwt.get_unverified_header(token)[name] for name in ("x5c", "kid")}
     said = jwt.decode(token, options={"verify_signature": False}) | claims
     return jwt.encode(said, key, algorithm="ES256", headers=headers)
+
+
+def signed_with_a_public_text(token: str) -> str:
+    """As if the certificate, which everybody may know, were a secret of HMAC."""
+    header = jwt.get_unverified_header(token) | {"alg": "HS256"}
+    encoded = base64.urlsafe_b64encode(json.dumps(header).encode()).rstrip(b"=")
+    signed = encoded + b"." + token.split(".")[1].encode()
+    signature = hmac.digest(base64.b64decode(header["x5c"][0]), signed, "sha256")
+    return (signed + b"." + base64.urlsafe_b64encode(signature).rstrip(b"=")).decode()
 
 
 # --- keys
@@ -336,6 +356,12 @@ def skopeo(home: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
 
 
+def tags_of(catalog: Client, name: str) -> list[dict[str, Any]]:
+    """Those that the catalog knows; none where it does not know the repository."""
+    reply = catalog.get(f"/v1/repositories/{name}/tags")
+    return reply.json if reply.status == 200 else []
+
+
 # --- the commands
 
 
@@ -356,11 +382,21 @@ def test_the_demo_runs_a_registry_beside_the_catalog_and_ends_it(tmp_path: Path)
         running.authorization = f"Bearer {asked.json['token']}"
         running.push("demo/busybox", "v1", SMALL)
         assert running.tags("demo/busybox") == {"v1"}
+        # The catalog has heard of it, and has read the image, for which it needs a token of its own.
+        catalog.authorization = f"Token {found[1]}"
+        tags = wait_for(lambda: tags_of(catalog, "demo/busybox"), 10, "the catalog follows the registry")
+        assert [(tag["tag"], tag["image_id"], tag["size"]) for tag in tags] == [("v1", SMALL.image_id, SMALL.size)]
     finally:
         demo.send_signal(signal.SIGTERM)
         assert demo.wait(30) == 0
     with pytest.raises(OSError):
         running.ask("GET", "/v2/")
+
+
+def test_the_demo_says_what_to_install_where_there_is_no_registry(tmp_path: Path) -> None:
+    demo = run(tmp_path, "registry", "demo", PATH=str(tmp_path))
+    assert demo.status == 1 and "apt-get install docker-registry" in demo.err
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_configuration_keeps_to_a_token_that_is_given_and_says_why_it_cannot_make_one(site: Site) -> None:
