@@ -115,8 +115,8 @@ def test_replies_fit_their_schemas(site: Site) -> None:
             is_git(operation.path)
             # These are checked where they are tested: each needs another state to be in.
             or (operation.section == PROPOSALS and operation.writes and operation.id not in bodies)
-            or operation.id
-            in ("createRepository", "revertCommit", "changePassword", "postRegistryToken", "takeRegistryEvents")
+            or operation.id in ("createRepository", "revertCommit", "changePassword")
+            or operation.id in ("postRegistryToken", "takeRegistryEvents")
             or operation.method == "DELETE"
         ):
             continue
@@ -138,8 +138,8 @@ def test_replies_fit_their_schemas(site: Site) -> None:
     grant = {"grant_type": "refresh_token", "refresh_token": site.token, "service": "registry"}
     granted = site.anonymous.simulate_post("/v1/registry/token", body=urlencode(grant), content_type=FORM)
     check({"$ref": "#/components/schemas/RegistryAccess"}, granted.json)
-    registry = site.user("described-registry", scopes=["registry"])
-    taken = registry.simulate_post("/v1/registry/events", json={"events": [{}]})
+    told, _ = site.accounts.create_token("alice", scopes=["registry"])
+    taken = site.with_token(told).simulate_post("/v1/registry/events", json={"events": []})
     check({"$ref": "#/components/schemas/TakenEvents"}, taken.json)
     reverted = site.client.simulate_post(f"/v1/commits/{_last_commit(site)}/revert")
     check({"$ref": "#/components/schemas/Commit"}, reverted.json)
