@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,18 +19,27 @@ ALICE = Caller(Account("alice", "alice@example.org", True, frozenset(SCOPES), No
 ANYONE = Caller(ANONYMOUS, "another-request")
 
 
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory) -> Path:
+    """A catalog that is made and closed: to copy it takes a fifth of the time."""
+    root = tmp_path_factory.mktemp("made") / "catalog"
+    Store.create(root)
+    catalog = Catalog.open(root)
+    catalog.create(ALICE, "acme", {"repo_name": "open", "description": "one"})
+    catalog.create(ALICE, "acme", {"repo_name": "secret", "description": "one", "is_public": False})
+    catalog.follow_index()
+    catalog.close()
+    return root
+
+
 @pytest.fixture
-def root(tmp_path) -> Path:
-    Store.create(tmp_path / "catalog")
-    return tmp_path / "catalog"
+def root(tmp_path, made_once) -> Path:
+    return shutil.copytree(made_once, tmp_path / "catalog", symlinks=True)
 
 
 @pytest.fixture
 def catalog(root) -> Iterator[Catalog]:
     catalog = Catalog.open(root)
-    catalog.create(ALICE, "acme", {"repo_name": "open", "description": "one"})
-    catalog.create(ALICE, "acme", {"repo_name": "secret", "description": "one", "is_public": False})
-    catalog.follow_index()
     yield catalog
     catalog.close()
 
