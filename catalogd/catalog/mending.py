@@ -22,13 +22,15 @@ class Mend:
     """What a comparison with the registry asks of one repository.
 
     `seen` is what the document's tags were before the registry was asked, by name; None if there was no document.
-    `found` are the entries that the registry's tags should have, without `pushed_at`; `gone` are tags that it has not.
+    `found` are the entries that the registry's tags should have, without `pushed_at`; that becomes `at`, the time (RFC
+    3339) before the registry was asked, so that what it tells of a later push is newer. `gone` are tags that it lacks.
     A document that is not there is created, if `creates` allows it, with `is_public` as given.
     """
 
     namespace: str
     repo_name: str
     seen: Mapping[str, Tag] | None
+    at: str
     found: Mapping[str, Tag] = field(default_factory=dict)
     gone: Collection[str] = ()
     creates: bool = False
@@ -84,12 +86,12 @@ class Mending(UseCases):
             if there is None and (mend.seen is not None or not mend.creates):
                 return None  # deleted meanwhile, by somebody who wanted it so
             before = parse_stored(there[1], namespace, repo_name) if there else _new(mend, now)
-            tags, changed, removed = _mended(_by_name(before), mend, now)
+            tags, changed, removed = _mended(_by_name(before), mend)
             if there is not None and not changed and not removed:
                 return None
             after = before | {"tags": canonical.sorted_tags(list(tags.values())), "updated_at": now}
-            if any(tags[tag]["pushed_at"] == now for tag in changed):
-                after["pushed_at"] = now
+            if any(tags[tag]["pushed_at"] == mend.at for tag in changed):
+                after["pushed_at"] = max(mend.at, before["pushed_at"] or "")
             result = Mended(len(changed), len(removed), there is None)
             data = self._validated(reading, namespace, repo_name, after)
             return Draft(_message(f"{namespace}/{repo_name}", changed, removed, there is None), {path: data})
@@ -112,7 +114,7 @@ def _by_name(document: Document) -> dict[str, Tag]:
     return {entry["tag"]: entry for entry in document["tags"]}
 
 
-def _mended(tags: dict[str, Tag], mend: Mend, now: str) -> tuple[dict[str, Tag], list[str], list[str]]:
+def _mended(tags: dict[str, Tag], mend: Mend) -> tuple[dict[str, Tag], list[str], list[str]]:
     """(the tags as they should be, those that were set, those that were removed)."""
     seen = mend.seen or {}
     changed, removed = [], []
@@ -120,8 +122,8 @@ def _mended(tags: dict[str, Tag], mend: Mend, now: str) -> tuple[dict[str, Tag],
         entry = tags.get(tag)
         if entry == seen.get(tag) and differs(entry, found):
             # Of an image that was there before only more is known now: nobody has pushed it.
-            pushed_at = entry.get("pushed_at") if entry is not None and _is_same(entry, found) else now
-            tags[tag] = {**found, "pushed_at": pushed_at or now}
+            pushed_at = entry.get("pushed_at") if entry is not None and _is_same(entry, found) else mend.at
+            tags[tag] = {**found, "pushed_at": pushed_at or mend.at}
             changed.append(tag)
     for tag in sorted(mend.gone):
         if tag in tags and tags[tag] == seen.get(tag):

@@ -7,6 +7,7 @@ whole, and only as much as can be believed.
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -20,6 +21,7 @@ from catalogd.errors import CatalogdError, Conflict, Invalid, RegistryFailed
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.names import catalog_name, registry_names
 from catalogd.registry.surveying import STOPPED, Holding, survey
+from catalogd.store import rfc3339
 
 # Who signs what follows the registry.
 REGISTRY = Account("registry", "registry@localhost", is_admin=True, scopes=frozenset(), namespace=None)
@@ -199,7 +201,7 @@ class Reconciler:
 
     def _compare(self, name: Name, is_listed: bool, wanted: Wanted, images: ThreadPoolExecutor) -> _Compared:
         """Read one repository in both, in this order, and set what the registry has."""
-        path = "/".join(name)
+        path, at = "/".join(name), rfc3339(time.time())
         if self._stopping.is_set():
             raise RegistryFailed(STOPPED)
         try:
@@ -209,15 +211,19 @@ class Reconciler:
             if seen is None and wanted.action == RECONCILE and not self._may_create(name[0]):
                 return _Compared([Difference(UNKNOWN, path)])
             holding = survey(self._client, registry_names(*name), seen or {}, images)
-            return self._settle(name, seen, holding, wanted)
+            return self._settle(name, at, seen, holding, wanted)
         except RegistryFailed as error:
             is_out_of_order = error.status in _OUT_OF_ORDER
             return _Compared([Difference(FAILED, path, why=error.detail)], is_out_of_order=is_out_of_order)
         except (Invalid, Conflict) as error:
             return _Compared([_refused(path, error)])
 
-    def _settle(self, name: Name, seen: dict[str, Tag] | None, holding: Holding | None, wanted: Wanted) -> _Compared:
-        """Set what the registry has; what it has not is for later. Raises what the catalog does."""
+    def _settle(
+        self, name: Name, at: str, seen: dict[str, Tag] | None, holding: Holding | None, wanted: Wanted
+    ) -> _Compared:
+        """Set what the registry has; what it has not is for later. `at` is before it was asked. Raises what the catalog
+        does.
+        """
         path = "/".join(name)
         held, there = seen or {}, holding or Holding()
         found = {tag: entry for tag, entry in there.found.items() if differs(held.get(tag), entry)}
@@ -228,8 +234,8 @@ class Reconciler:
         differences += [Difference(EXTRA, path, tag) for tag in gone]
         mended = Mended()
         if found and not wanted.dry_run:
-            mended = self._mend(Mend(*name, seen, found, creates=seen is None, is_public=wanted.is_public), wanted)
-        removal = Mend(*name, {tag: held[tag] for tag in gone}, gone=gone) if gone else None
+            mended = self._mend(Mend(*name, seen, at, found, creates=seen is None, is_public=wanted.is_public), wanted)
+        removal = Mend(*name, {tag: held[tag] for tag in gone}, at, gone=gone) if gone else None
         return _Compared(differences, mended, removal, len(held))
 
     def _mend(self, mend: Mend, wanted: Wanted) -> Mended:

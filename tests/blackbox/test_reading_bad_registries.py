@@ -26,6 +26,7 @@ from catalogd.cli.serving import _create
 from catalogd.errors import RegistryFailed
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.reconciling import IMPORT, REGISTRY, Reconciler, Report, Wanted
+from catalogd.store import rfc3339
 
 pytestmark = pytest.mark.slow
 
@@ -211,11 +212,22 @@ def test_what_came_in_while_the_registry_was_read_stands(catalog):
         def answer(asked: Asked) -> None:
             # The catalog was read before, and is written after this.
             if asked.path.endswith("/tags/list"):
-                catalog.mend(Caller(REGISTRY, "event"), Mend("acme", "web", before, newer), "reconcile")
+                catalog.mend(
+                    Caller(REGISTRY, "event"), Mend("acme", "web", before, rfc3339(time.time()), newer), "reconcile"
+                )
 
         registry.answer = answer
         compare(catalog, registry.url)
     assert digests(catalog, "acme/web") == {"changed": C.digest, "gone": C.digest, "other": B.digest}
+
+
+def test_a_push_while_the_registry_is_read_is_newer_than_what_was_read(catalog):
+    asked_at: list[str] = []
+    with pretended(acme__web={"1": A}) as registry:
+        registry.answer = lambda asked: asked_at.append(rfc3339(time.time()))
+        compare(catalog, registry.url)
+    # What is told of a push in between has a later time than this, and so overwrites it.
+    assert catalog.held_tags("acme", "web")["1"]["pushed_at"] <= asked_at[1]
 
 
 C_ENTRY = {"image_id": C.image_id, "digest": C.digest, "architectures": ["amd64"], "size": C.size}
