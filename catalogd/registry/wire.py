@@ -11,6 +11,7 @@ import ssl
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
@@ -29,6 +30,8 @@ USER_AGENT = f"{PROGRAM}{catalogd.__version__}"
 # An exchange as a whole may take so many times what one read may.
 _WHOLE = 3.0
 _STEP = 1 << 16
+# How often a connection that is being made looks whether it is still wanted, in seconds.
+_GLANCE = 0.2
 
 Origin = tuple[str, str, int]
 
@@ -64,16 +67,23 @@ class _Timed:
     """A connection whose wait for headers is bounded as a whole, and which tells a response its socket."""
 
     whole = 30.0
-    opened: Callable[[socket.socket], None]
+    owner: Wire
 
     def _new_conn(self) -> socket.socket:
-        wire = super()._new_conn()  # type: ignore[misc]
-        self.opened(wire)
+        """In a thread of its own: neither a name that is looked up nor a connection that is made can be broken off."""
+        made: Future[socket.socket] = Future()
+        threading.Thread(target=_fulfil, args=(made, super()._new_conn), daemon=True).start()  # type: ignore[misc]
+        while not wait([made], _GLANCE).done:
+            if self.owner.is_aborted:
+                made.add_done_callback(_close)
+                raise NewConnectionError(self, "it was stopped")  # type: ignore[arg-type]
+        wire = made.result()
+        self.owner.opened(wire)
         return wire
 
     def connect(self) -> None:
         super().connect()  # type: ignore[misc]
-        self.opened(self.sock)  # type: ignore[attr-defined]  # another object than above, with TLS
+        self.owner.opened(self.sock)  # type: ignore[attr-defined]  # another object than above, with TLS
 
     def getresponse(self):  # type: ignore[no-untyped-def]
         wire = self.sock  # type: ignore[attr-defined]
@@ -83,8 +93,20 @@ class _Timed:
         return response
 
 
-def _pools(whole: float, opened: Callable[[socket.socket], None]) -> dict[str, type[urllib3.HTTPConnectionPool]]:
-    members = {"whole": whole, "opened": staticmethod(opened)}
+def _fulfil(made: Future[socket.socket], connect: Callable[[], socket.socket]) -> None:
+    try:
+        made.set_result(connect())
+    except Exception as error:  # is raised where it is waited for
+        made.set_exception(error)
+
+
+def _close(made: Future[socket.socket]) -> None:
+    if made.exception() is None:
+        made.result().close()
+
+
+def _pools(whole: float, owner: Wire) -> dict[str, type[urllib3.HTTPConnectionPool]]:
+    members = {"whole": whole, "owner": owner}
     plain = type("Plain", (_Timed, HTTPConnection), members)
     secure = type("Secure", (_Timed, HTTPSConnection), members)
     return {
@@ -109,10 +131,10 @@ class Wire:
             retries=False,
             ssl_context=ssl.create_default_context(),
         )
-        self._manager.pool_classes_by_scheme = _pools(self._whole, self._opened)
+        self._manager.pool_classes_by_scheme = _pools(self._whole, self)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._guard = threading.Lock()
-        self._is_aborted = False
+        self.is_aborted = False
 
     def close(self) -> None:
         self._manager.clear()
@@ -120,16 +142,16 @@ class Wire:
     def abort(self) -> None:
         """All exchanges fail from now on, and so do those under way."""
         with self._guard:
-            self._is_aborted = True
+            self.is_aborted = True
             sockets = list(self._sockets)
         for wire in sockets:
             _shut(wire)
 
-    def _opened(self, wire: socket.socket) -> None:
+    def opened(self, wire: socket.socket) -> None:
+        """A connection has this socket; `abort` shuts it."""
         with self._guard:
             self._sockets.add(wire)
-            is_aborted = self._is_aborted
-        if is_aborted:
+        if self.is_aborted:
             _shut(wire)
 
     def exchange(self, method: str, url: str, headers: Mapping[str, str], most: int, what: str) -> Answer:
@@ -140,7 +162,7 @@ class Wire:
         for is_last in (False, True):
             try:
                 with self._jobs:
-                    if self._is_aborted:
+                    if self.is_aborted:
                         raise RegistryFailed(f"{what}: it was stopped.")
                     return self._exchange(method, url, headers, most, what)
             except ProtocolError as error:

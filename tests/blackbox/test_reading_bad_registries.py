@@ -8,6 +8,7 @@ import os
 import pty
 import re
 import signal
+import socket
 import subprocess
 import threading
 import time
@@ -309,6 +310,17 @@ def test_a_comparison_that_is_stopped_ends_at_once_whatever_the_registry_does(ca
             thread.join(2)
             assert not thread.is_alive()
     assert catalog.held_tags("acme", "web") is None
+
+
+def test_a_connection_that_is_not_taken_is_broken_off_as_well(catalog):
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as full, socket.create_connection(full.getsockname()):
+        url = f"http://127.0.0.1:{full.getsockname()[1]}"
+        client = RegistryClient(url, timeout=30)
+        threading.Timer(0.3, client.abort).start()
+        began = time.monotonic()
+        with pytest.raises(RegistryFailed):
+            Reconciler(catalog, client, lambda namespace: True).run(Wanted())
+        assert 0.2 < time.monotonic() - began < 3
 
 
 def test_an_import_that_was_killed_goes_on_where_it_was(tmp_path):
