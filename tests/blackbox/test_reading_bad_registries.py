@@ -43,6 +43,16 @@ def catalog(tmp_path: Path) -> Iterator[Catalog]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def lasting(tmp_path_factory) -> Iterator[Catalog]:
+    """For tests that begin by comparing, whatever there is."""
+    root = tmp_path_factory.mktemp("lasting") / "catalog"
+    _create(root, with_sample=False)
+    opened = Catalog.open(root)
+    yield opened
+    opened.close()
+
+
 def compare(catalog: Catalog, url: str, *, timeout: float = 5.0, user: str = "", mint=None, **wanted) -> Report:
     with RegistryClient(url, user, "secret", timeout, mint=mint) as client:
         return Reconciler(catalog, client, lambda namespace: True, 4).run(Wanted(**wanted))
@@ -93,7 +103,8 @@ FAULTS: dict[str, tuple[Callable[[Pretended, Asked], Answer | None], str]] = {
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_a_list_of_repositories_that_is_not_whole_changes_nothing(catalog, fault):
+def test_a_list_of_repositories_that_is_not_whole_changes_nothing(lasting, fault):
+    catalog = lasting
     with pretended(acme__web={"1": A, "2": B}, acme__app={"1": A}) as registry:
         compare(catalog, registry.url)
         head = catalog.store.head()
@@ -119,7 +130,8 @@ TAGS_FAULTS: dict[str, Callable[[], Answer]] = {
 
 
 @pytest.mark.parametrize("fault", TAGS_FAULTS)
-def test_where_tags_of_one_repository_cannot_be_listed_others_are_set_and_nothing_is_removed(catalog, fault):
+def test_where_tags_of_one_repository_cannot_be_listed_others_are_set_and_nothing_is_removed(lasting, fault):
+    catalog = lasting
     with pretended(acme__web={"1": A, "2": B}, acme__app={"1": A, "2": A}) as registry:
         compare(catalog, registry.url)
         registry.holds["acme/app"] = {"1": B}
@@ -326,21 +338,21 @@ def test_a_connection_that_is_not_taken_is_broken_off_as_well(catalog):
 def test_an_import_that_was_killed_goes_on_where_it_was(tmp_path):
     assert run(tmp_path, "init", "catalog").status == 0
     root = tmp_path / "catalog"
-    names = [f"acme/r{n:02}" for n in range(40)]
+    names = [f"acme/r{n:02}" for n in range(30)]
     with pretended() as registry:
         registry.holds = {name: {"1": A} for name in names}
         registry.answer = lambda asked: time.sleep(0.02)
         command = ["import", "--registry", registry.url, "--jobs", "2", "--catalog", "catalog"]
         with subprocess.Popen([*PROGRAM, *command], cwd=tmp_path, env=environment(tmp_path)) as running:
-            wait_for(lambda: len(registry.listings()) > 20, 20, "half is read")
+            wait_for(lambda: len(registry.listings()) > 15, 20, "half is read")
             running.kill()
         done = len((root / ".git/catalogd/registry-import").read_text().splitlines()) - 1
-        assert done >= 10
+        assert done >= 5
         registry.asked.clear()
         ran = run(tmp_path, *command)
         assert ran.status == 0, ran.err
         assert f"An earlier import goes on: {done} repositories done already." in ran.out
-        assert len(registry.listings()) == 40 - done
+        assert len(registry.listings()) == 30 - done
         assert not (root / ".git/catalogd/registry-import").exists()
     made = git(root, "log", "--format=", "--name-only", "main", "--", "data").split()
     assert sorted(made) == [f"data/{name}.json" for name in names]
