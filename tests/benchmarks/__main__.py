@@ -8,13 +8,14 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import authentication, durable_put, git_serving, proposals
+from tests.benchmarks import authentication, durable_put, git_serving, proposals, registry_events
 
 QUESTIONS = {
     "durable-put": durable_put,
     "authentication": authentication,
     "git-serving": git_serving,
     "proposals": proposals,
+    "registry-events": registry_events,
 }
 
 
