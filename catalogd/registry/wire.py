@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
@@ -30,8 +31,10 @@ USER_AGENT = f"{PROGRAM}{catalogd.__version__}"
 # An exchange as a whole may take so many times what one read may.
 _WHOLE = 3.0
 _STEP = 1 << 16
-# How often a connection that is being made looks whether it is still wanted, in seconds.
+# How often somebody looks whether a connection is still wanted, and whether an exchange takes too long, in seconds.
 _GLANCE = 0.2
+# After so many seconds without any exchange nobody looks.
+_IDLE = 5.0
 
 Origin = tuple[str, str, int]
 
@@ -45,16 +48,46 @@ class Answer:
     body: bytes
 
 
-@contextmanager
-def _watched(wire: socket.socket | None, seconds: float) -> Iterator[None]:
-    """Ends what is read from the socket after so many seconds."""
-    timer = threading.Timer(seconds, _shut, (wire,))
-    timer.daemon = True
-    timer.start()
-    try:
-        yield
-    finally:
-        timer.cancel()
+class _Watch:
+    """Shuts sockets whose time is over: one thread for all of them, while there are any."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._due: dict[object, tuple[float, socket.socket]] = {}
+        self._is_running = False
+
+    @contextmanager
+    def over(self, wire: socket.socket | None, seconds: float) -> Iterator[None]:
+        """Ends what is read from the socket after so many seconds."""
+        if wire is None:
+            yield
+            return
+        key = object()
+        with self._guard:
+            self._due[key] = time.monotonic() + seconds, wire
+            starts, self._is_running = not self._is_running, True
+        if starts:
+            threading.Thread(target=self._run, name="registry-watch", daemon=True).start()
+        try:
+            yield
+        finally:
+            with self._guard:
+                del self._due[key]
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        while True:
+            time.sleep(_GLANCE)
+            now = time.monotonic()
+            # Under the guard: what is not due any more has perhaps become another request's.
+            with self._guard:
+                for until, wire in self._due.values():
+                    if until <= now:
+                        _shut(wire)
+                idle_since = now if self._due else idle_since
+                if now - idle_since > _IDLE:
+                    self._is_running = False
+                    return
 
 
 def _shut(wire: socket.socket | None) -> None:
@@ -87,7 +120,7 @@ class _Timed:
 
     def getresponse(self):  # type: ignore[no-untyped-def]
         wire = self.sock  # type: ignore[attr-defined]
-        with _watched(wire, self.whole):
+        with self.owner.watch.over(wire, self.whole):
             response = super().getresponse()  # type: ignore[misc]
         response.wire = wire
         return response
@@ -123,6 +156,7 @@ class Wire:
 
     def __init__(self, timeout: float, jobs: int):
         self._whole = _WHOLE * timeout
+        self.watch = _Watch()
         self._jobs = threading.BoundedSemaphore(jobs)
         self._manager = urllib3.PoolManager(
             num_pools=8,
@@ -183,7 +217,7 @@ class Wire:
         )
         is_whole = False
         try:
-            with _watched(getattr(response, "wire", None), self._whole):
+            with self.watch.over(getattr(response, "wire", None), self._whole):
                 body = bytearray()
                 while method != "HEAD" and (part := response.read1(_STEP, decode_content=False)):
                     body += part
