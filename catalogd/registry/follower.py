@@ -39,7 +39,7 @@ _ABOUT_ONE = (200, 403, 404)
 _MOST_IMAGES = 10_000
 # What was logged, so that it is not logged again.
 _MOST_SAID = 1_000
-_DAY = 86_400.0
+_MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
 # How long it matters when a tag was deleted, and who has pulled an index.
 _REMEMBERED = 7 * _DAY
 
@@ -66,7 +66,7 @@ class RegistryFollower:
         self._images = _Images(client, jobs)
         self._awake = threading.Event()
         self._stopping = threading.Event()
-        self._forget_at = 0.0
+        self._forget_at = self._forget_events_at = 0.0
         self._tried = 0
         self._said: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
@@ -203,10 +203,14 @@ class RegistryFollower:
         return {name: Creates.ALWAYS if name in users else Creates.IN_KNOWN_NAMESPACES for name in namespaces}
 
     def _forget(self) -> None:
-        if time.monotonic() >= self._forget_at:
-            self._forget_at = time.monotonic() + _DAY / 24
+        now = time.monotonic()
+        if now >= self._forget_events_at:  # often: a million is eight minutes of many pulls
+            self._forget_events_at = now + _MINUTE
+            self._state.forget_events()
+        if now >= self._forget_at:
+            self._forget_at = now + _HOUR
             self._said.clear()
-            self._state.forget_events(rfc3339(time.time() - _REMEMBERED))
+            self._state.forget_told(rfc3339(time.time() - _REMEMBERED))
 
 
 class _Images:

@@ -16,6 +16,7 @@ from catalogd.state.tables import deleted_tag, index_pull, registry_change, regi
 
 # So many events are remembered; a registry sends an event again only until it is told that it was taken.
 MOST_EVENTS = 1_000_000
+_FORGOTTEN_AT_ONCE = 10_000
 # Names in one query: databases take some ten thousand parameters.
 _AT_ONCE = 500
 
@@ -152,14 +153,23 @@ class RegistryVerbs:
                 found.update({(row[0], row[1], row[2]): row[3] for row in rows})
         return found
 
-    def forget_events(self, before: str) -> None:
-        """Forget what was told before a time and matters to no event that is still to come; and the oldest events."""
+    def forget_told(self, before: str) -> None:
+        """Forget when tags were deleted and indexes pulled before a time: it matters to no event still to come."""
         with self._database.writing() as connection:
             pulled = func.coalesce(index_pull.c.index_at, ""), func.coalesce(index_pull.c.child_at, "")
             connection.execute(delete(index_pull).where(*(at < before for at in pulled)))
             connection.execute(delete(deleted_tag).where(deleted_tag.c.at < before))
-            newest = connection.execute(select(func.max(registry_event.c.number))).scalar_one()
-            connection.execute(delete(registry_event).where(registry_event.c.number <= (newest or 0) - MOST_EVENTS))
+
+    def forget_events(self, kept: int = MOST_EVENTS) -> None:
+        """Forget the oldest events, but so many; in transactions that keep nobody waiting."""
+        bounds = select(func.min(registry_event.c.number), func.max(registry_event.c.number))
+        with self._database.reading() as connection:
+            oldest, newest = connection.execute(bounds).one()
+        last = (newest or 0) - kept
+        while oldest is not None and oldest <= last:
+            oldest += _FORGOTTEN_AT_ONCE
+            with self._database.writing() as connection:
+                connection.execute(delete(registry_event).where(registry_event.c.number <= min(oldest - 1, last)))
 
     def _on_deliveries(self, statement, names: Iterable[str]) -> None:
         listed = list(names)
