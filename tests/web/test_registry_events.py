@@ -307,9 +307,7 @@ def test_only_what_is_newer_changes_a_tag(told: Told, story: str, at_once: bool)
     assert (told.tags(name), told.detail(name)["upload"]) == (tags, upload)
 
 
-@pytest.mark.parametrize(
-    "actor", [{"name": "x" * 101}, {"name": "line\nForged: yes"}, {"name": "\ud800\0"}, None, "amy"]
-)
+@pytest.mark.parametrize("actor", [{"name": "x" * 101}, {"name": "a\nb: c"}, {"name": "\ud800\0"}, None, "amy"])
 def test_what_waits_is_text_that_each_database_takes(told: Told, actor: object) -> None:
     name = told.pushed()
     one = delete(name, at=9, mediaType="x" * 999, digest="y" * 999) | {"actor": actor}
