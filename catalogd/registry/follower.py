@@ -12,7 +12,7 @@ import threading
 import time
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
 from catalogd.accounts import Account, Accounts
@@ -33,6 +33,8 @@ _MOST_AT_ONCE = 1000
 _PAUSE = 5.0
 # A registry that does not answer is not asked for so long, in seconds: what is not read now is compared later.
 _REST = 30.0
+# So long may the images of one round take to be read, in seconds: one index may have hundreds, of some megabytes each.
+_MOST_READING = 60.0
 # Answers that say nothing about the registry, but about one image: odd content, not allowed, not there.
 _ABOUT_ONE = (200, 403, 404)
 # Images that are remembered by digest: the same one is often pushed with several tags.
@@ -76,8 +78,9 @@ class RegistryFollower:
         self._awake.set()
 
     def stop(self) -> None:
-        """Ends run() soon, from any thread; what waits is kept."""
+        """Ends run() soon, from any thread; what waits is kept. The client's requests are broken off."""
         self._stopping.set()
+        self._images.abort()
         self._awake.set()
 
     def waiting(self) -> int:
@@ -126,6 +129,8 @@ class RegistryFollower:
 
     def _deliver(self, rows: Sequence[ChangeRow]) -> bool:
         images = self._images.of(rows)
+        if self._stopping.is_set():  # what was broken off is read by whoever starts next
+            return False
         deleted = self._state.deleted_tags({(row.namespace, row.repo_name) for row in rows})
         creates = self._creates({row.namespace for row in rows})
         names = {(row.namespace, row.repo_name) for row in rows}
@@ -222,6 +227,10 @@ class _Images:
         self._known: OrderedDict[str, Image] = OrderedDict()
         self._rest_until = 0.0
 
+    def abort(self) -> None:
+        if self._client:
+            self._client.abort()
+
     def close(self) -> None:
         if self._executor:
             self._executor.shutdown(wait=False, cancel_futures=True)
@@ -233,7 +242,14 @@ class _Images:
         if self._executor is None or time.monotonic() < self._rest_until:
             return found
         missing = [row for digest, row in wanted.items() if digest not in found]
-        found.update({image.digest: image for image in self._executor.map(self._read, missing) if image is not None})
+        futures = [self._executor.submit(self._read, row) for row in missing]
+        read, late = wait(futures, _MOST_READING)
+        if late:
+            log.warning("%d pushed images are not read now, but compared later: it takes too long", len(late))
+            self._rest_until = time.monotonic() + _REST
+            for future in late:
+                future.cancel()
+        found.update({image.digest: image for future in read if (image := future.result()) is not None})
         return found
 
     def _read(self, row: ChangeRow) -> Image | None:
