@@ -105,8 +105,9 @@ class Past:
         if not directory.exists():
             return
         places = {commit.id: commit.seq for commit in self.commits}
-        for name in self._git(directory, "ls-tree", "--name-only", "main:proposals").split():
-            told = json.loads(self._git(directory, "cat-file", "blob", f"main:proposals/{name}"))
+        # The repository is begun before the first proposal, which may be refused: then there are none.
+        for path in self._git(directory, "ls-tree", "--name-only", "main", "proposals/").split():
+            told = json.loads(self._git(directory, "cat-file", "blob", f"main:{path}"))
             revisions = [
                 tuple(
                     Touched(change["path"], places[revision["base"]], *self._sides(directory, change))
