@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import itertools
 import os
 import shutil
@@ -34,6 +35,12 @@ settings.register_profile("fast", max_examples=25)
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("markexpr") == "not slow":
         settings.load_profile("fast")
+
+
+def pytest_collection_finish() -> None:
+    # Thousands of tests stay until the end: not to look at them at each collection of garbage saves a tenth of the time.
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.hookimpl(wrapper=True)
