@@ -22,7 +22,7 @@ from catalogd.cli import serving
 from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_catalog, open_people, with_settings
 from catalogd.cli.registry_config import Wanted, as_yaml
 from catalogd.cli.terminal import Commands, echo
-from catalogd.errors import Conflict, Unavailable
+from catalogd.errors import AlreadyServed, Conflict, Unavailable
 from catalogd.people import People
 from catalogd.registry.keys import Keys
 from catalogd.settings import Address, Settings
@@ -150,6 +150,8 @@ def _ensure_user(people: People, catalog: Catalog, accounts: Accounts, name: str
 def _prepare_demo(catalog: str | None, config: Path | None, settings: Settings, address: str) -> tuple[Path, str]:
     """(the registry's configuration, a token to push with)."""
     with open_people(catalog, config) as (people, opened, accounts):
+        if opened.store.is_served():  # perhaps by a demo, whose tokens are in use
+            raise AlreadyServed(f"{settings.catalog} is served already: stop that server first.")
         admin = accounts.ensure_admin()
         if admin is not None:
             echo(f"The user {admin[0]} was made. Its token, shown only now: {admin[1]}")

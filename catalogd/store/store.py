@@ -196,7 +196,7 @@ class Store(Reader):
         """Another repository, to fetch from and to push to."""
         return Remote(self._git, url)
 
-    def _is_served(self) -> bool:
+    def is_served(self) -> bool:
         """Whether a server runs, which has recovered the catalog when it began."""
         try:
             descriptor = os.open(self.private / "server.lock", os.O_RDWR)
@@ -394,7 +394,7 @@ class Store(Reader):
         for leftover in self._scratch.iterdir():  # after the locks: these tell whose they were
             if is_leftover(leftover):
                 remove_tree(leftover)
-        if not self._is_served():
+        if not self.is_served():
             self._redo.replay()
         head = self.head()
         if self._followed.newest() is None:

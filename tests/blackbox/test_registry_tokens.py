@@ -375,6 +375,8 @@ def test_the_demo_runs_a_registry_beside_the_catalog_and_ends_it(tmp_path: Path)
         said = out.read_text()
         found = re.search(r"--creds demo:(\S+) docker://127\.0\.0\.1:(\d+)/demo/busybox", said)
         assert found, said
+        again = run(tmp_path, "registry", "demo", "--catalog", tmp_path / "catalog")
+        assert again.status == 1 and "served already" in again.err
         running = RealRegistry(int(found[2]), tmp_path, tmp_path / "log")
         catalog = Client(("127.0.0.1", int(re.search(r"at http://[^:]+:(\d+)", said)[1])))
         catalog.authorization = "Basic " + base64.b64encode(f"demo:{found[1]}".encode()).decode()
