@@ -261,9 +261,19 @@ class Crawl:
                 assert granted == self._granted((name[0], "nothing")), (self.who, name)
 
     def _granted(self, name: Name) -> list[str]:
-        token = self._get("/v1/registry/token", scope=f"repository:{'/'.join(name)}:pull").json["token"]
-        access = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))["access"]
-        return access[0]["actions"] if access else []
+        """Of a token all that is not drawn by lot, as keys and signatures are: that may look like any name."""
+        path, scoped = "/v1/registry/token", "/".join(name)
+        query = urlencode({"scope": f"repository:{scoped}:pull"})
+        reply = self.story.client.simulate_get(path, query_string=query, headers=self._headers)
+        assert reply.status_code == 200, (self.who, reply.text)
+        self.asked.add(path)
+        token = reply.json["token"]
+        assert reply.json.keys() == {"token", "access_token", "expires_in", "issued_at"}
+        assert reply.json["access_token"] == token
+        claims = json.loads(base64.urlsafe_b64decode(token.split(".")[1] + "=="))
+        assert claims.keys() == {"iss", "sub", "aud", "iat", "nbf", "exp", "jti", "access"}
+        assert [access["name"] for access in claims["access"]] in ([], [scoped])
+        return claims["access"][0]["actions"] if claims["access"] else []
 
     def _refusals(self) -> None:
         """Replies that are errors, also to writes that would change nothing."""
