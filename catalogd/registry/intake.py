@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Catalog
+from catalogd.errors import NoSpace, Unavailable
 from catalogd.registry.events import JUNK, NO_PLACE, Read, Sender, events_in, read
 from catalogd.state import TAKEN, UNKNOWN, ChangeRow, State
 
@@ -100,6 +101,10 @@ class Intake:
             for waiting in group:
                 waiting.outcomes = [next(outcomes) for _ in waiting.read]
         except BaseException as error:
+            if isinstance(error, Unavailable | NoSpace):
+                # Who came while this waited in vain need not wait as long: they hold threads of the server.
+                while self._queue:
+                    group.append(self._queue.popleft())
             for waiting in group:
                 waiting.error = error
             if not isinstance(error, Exception):
