@@ -42,8 +42,9 @@ _MOST_IMAGES = 10_000
 # What was logged, so that it is not logged again.
 _MOST_SAID = 1_000
 _MINUTE, _HOUR, _DAY = 60.0, 3_600.0, 86_400.0
-# How long it matters when a tag was deleted, and who has pulled an index.
-_REMEMBERED = 7 * _DAY
+# How long it matters when a tag was deleted, as events may be late by days; and who has pulled an index, which is a row
+# for each client that anybody pretends to be, and only tells two pulls from one.
+_DELETED, _PULLED = 7 * _DAY, _HOUR
 
 Name = tuple[str, str]
 
@@ -215,7 +216,8 @@ class RegistryFollower:
         if now >= self._forget_at:
             self._forget_at = now + _HOUR
             self._said.clear()
-            self._state.forget_told(rfc3339(time.time() - _REMEMBERED))
+            now = time.time()
+            self._state.forget_told(rfc3339(now - _DELETED), rfc3339(now - _PULLED))
 
 
 class _Images:

@@ -153,12 +153,12 @@ class RegistryVerbs:
                 found.update({(row[0], row[1], row[2]): row[3] for row in rows})
         return found
 
-    def forget_told(self, before: str) -> None:
+    def forget_told(self, deleted_before: str, pulled_before: str) -> None:
         """Forget when tags were deleted and indexes pulled before a time: it matters to no event still to come."""
         with self._database.writing() as connection:
             pulled = func.coalesce(index_pull.c.index_at, ""), func.coalesce(index_pull.c.child_at, "")
-            connection.execute(delete(index_pull).where(*(at < before for at in pulled)))
-            connection.execute(delete(deleted_tag).where(deleted_tag.c.at < before))
+            connection.execute(delete(index_pull).where(*(at < pulled_before for at in pulled)))
+            connection.execute(delete(deleted_tag).where(deleted_tag.c.at < deleted_before))
 
     def forget_events(self, kept: int = MOST_EVENTS) -> None:
         """Forget the oldest events, but so many; in transactions that keep nobody waiting."""

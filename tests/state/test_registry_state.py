@@ -99,9 +99,9 @@ def test_the_latest_delete_of_a_tag_is_remembered_for_a_while(state):
         state.assign_deliveries({"d": [row.id for row in state.waiting_changes(9)]})
         state.finish_deliveries(["d"])
     assert state.deleted_tags([APP]) == {(*APP, "v1"): moment(9)}
-    state.forget_told(moment(9))
+    state.forget_told(moment(9), moment(999))
     assert state.deleted_tags([APP]) == {(*APP, "v1"): moment(9)}
-    state.forget_told(moment(10))
+    state.forget_told(moment(10), moment(0))
     assert state.deleted_tags([APP]) == {}
 
 
@@ -111,7 +111,9 @@ def test_an_index_and_its_child_are_one_until_it_is_forgotten(state):
     assert take(state, pull(at=1001, by_digest=True, client=other)) == ["taken"]
     assert take(state, pull(is_index=True, client=other)) == ["part_of_index"]
     assert pulls(state)[APP][0] == 2
-    state.forget_told(moment(1002))
+    state.forget_told(moment(0), moment(1001))
+    assert take(state, pull(at=1001, by_digest=True, client=other)) == ["part_of_index"], "its child was later"
+    state.forget_told(moment(0), moment(1002))
     assert take(state, pull(at=1001, by_digest=True)) == ["taken"]
 
 
