@@ -17,7 +17,7 @@ from catalogd.store import Draft, Edit, Outcome, Reading, rfc3339
 # A commit with what a registry told has the name of that delivery; whether main has one tells what a crash has cut off.
 DELIVERY_TRAILER = "Registry-Delivery"
 _PUSHED_BY = "Pushed-by"
-# So many tags are named in a commit's message.
+# So many tags, and so many who pushed them, are named in a commit's message.
 _MOST_NAMED = 5
 # Answers that are kept: some hundred bytes each.
 _MOST_KNOWN = 20_000
@@ -103,7 +103,8 @@ class Holdings(UseCases):
         }
         actors = sorted({change.actor for change in delivery.changes if change.actor})
         if actors:
-            trailers[_PUSHED_BY] = actors
+            more = [f"and {len(actors) - _MOST_NAMED} more"] if len(actors) > _MOST_NAMED else []
+            trailers[_PUSHED_BY] = [*actors[:_MOST_NAMED], *more]
         account = delivery.account
         return Edit(account.name or "", account.email or "", lambda reading: self._draft(reading, delivery), trailers)
 

@@ -394,3 +394,24 @@ def test_where_an_unknown_repository_is_created(
         assert told.follower.counts["unknown_repository"] == 2 * (4 - len(made))
         assert told.follower.waiting() == 0
     assert {name for name in names.values() if f"of {name} is not followed" in caplog.text} == {*names.values()} - made
+
+
+def test_a_replica_sends_the_registry_to_its_primary(tmp_path: Path, settings: Settings) -> None:
+    with told_site(tmp_path, settings) as told:
+        told.catalog.store.be_replica_of("https://primary.example")
+        told.app = make_app(told.catalog, told.accounts, told.activity, settings, Metrics(told.catalog.health))
+        reporter = told.with_token(told.accounts.create_token("alice", scopes=("registry",))[0])
+        reply = reporter.simulate_post(EVENTS, json={"events": [push("acme/web")]})
+        problem(reply, 403)
+        assert "https://primary.example" in reply.json["detail"]
+        assert told.state.count_changes() == 0
+
+
+def test_a_commit_names_some_of_many_who_pushed(told: Told) -> None:
+    name = told.new()
+    told.tell(*(push(name, tag=f"t{i}") | {"actor": {"name": f"u{i}"}} for i in range(9)))
+    (commit,) = told.client.simulate_get(f"/v1/repositories/{name}/history").json["results"]
+    lines = commit["message"].splitlines()
+    assert lines[0] == f"Create {name}: push t0, t1, t2, t3, t4 and 4 more"
+    pushers = [line.removeprefix("Pushed-by: ") for line in lines if line.startswith("Pushed-by: ")]
+    assert pushers == ["u0", "u1", "u2", "u3", "u4", "and 4 more"]
