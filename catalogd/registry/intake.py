@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 _MOST_AT_ONCE = 1000
 # So many names without a place in the catalog are logged, each once.
 _MOST_LOGGED = 1000
+# After it was said that there are events that make no sense, in seconds.
+_QUIET = 60.0
 
 
 @dataclass
@@ -51,6 +54,7 @@ class Intake:
         self._queue: deque[_Waiting] = deque()
         self._leading = threading.Lock()
         self._logged: set[str] = set()
+        self._quiet_until = 0.0
 
     def take(self, account: Account, body: bytes) -> Counter[str]:
         """Take the events of an envelope; durable when this returns. How many had which outcome.
@@ -134,8 +138,9 @@ class Intake:
             for name in sorted(fresh)[: _MOST_LOGGED - len(self._logged)]:
                 self._logged.add(name)
                 log.warning("events of %r are counted only: the catalog has no place for such a name", name[:300])
-        if counts[JUNK]:
-            log.info("%d events of a registry made no sense", counts[JUNK])
+        if counts[JUNK] and time.monotonic() >= self._quiet_until:
+            self._quiet_until = time.monotonic() + _QUIET
+            log.info("%d events of a registry made no sense; the metrics tell of others", counts[JUNK])
 
 
 def _kind(event: Read) -> str:

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -327,6 +328,23 @@ def test_a_time_that_cannot_be_is_now(told: Told, timestamp: object) -> None:
     told.tell(push(name) | {"timestamp": timestamp}, pull(name, method=None) | {"timestamp": timestamp})
     detail = told.detail(name)
     assert detail["created_at"][:16] == detail["pushed_at"][:16] == detail["pulled_at"][:16]
+
+
+def test_a_clock_that_is_ahead_takes_no_tag_from_what_comes_later(told: Told) -> None:
+    name = told.new()
+    for year, event in ((2099, push(name)), (2098, push(name, digest=TWO)), (2100, delete(name, tag="v2"))):
+        told.tell(event | {"timestamp": f"{year}-01-01T00:00:00Z"})
+    assert told.tags(name) == {"v1": TWO}
+    now = datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    told.tell(push(name, tag="v2") | {"timestamp": now}, delete(name) | {"timestamp": now})
+    assert told.tags(name) == {"v2": ONE}
+
+
+def test_a_clock_that_was_set_back_counts_pushes_and_loses_no_tag(told: Told) -> None:
+    name = told.new()
+    told.tell(push(name, at=60))
+    told.tell(push(name, digest=TWO, at=1), delete(name, at=2))
+    assert (told.tags(name), told.detail(name)["upload"]) == ({"v1": ONE}, 2)
 
 
 def test_a_pull_counts_while_its_repository_still_waits_to_be_made(told: Told) -> None:
