@@ -52,7 +52,8 @@ class Intake:
         self._state = state
         self._wake = wake
         self._queue: deque[_Waiting] = deque()
-        self._leading = threading.Lock()
+        self._turn = threading.Condition()
+        self._is_led = False
         self._logged: set[str] = set()
         self._quiet_until = 0.0
 
@@ -83,10 +84,21 @@ class Intake:
 
     def _settle(self, events: list[Read]) -> list[str]:
         waiting = _Waiting(events)
-        self._queue.append(waiting)
-        with self._leading:
-            while not waiting.settled:
-                self._take_some()
+        with self._turn:
+            self._queue.append(waiting)
+            # Not for a lock: whoever has come later might get it first, and what is settled must not wait for that.
+            self._turn.wait_for(lambda: waiting.settled or not self._is_led)
+            leads = not waiting.settled
+            if leads:
+                self._is_led = True
+        if leads:
+            try:
+                while not waiting.settled:
+                    self._take_some()
+            finally:
+                with self._turn:
+                    self._is_led = False
+                    self._turn.notify_all()
         if waiting.error is not None:
             raise waiting.error
         assert waiting.outcomes is not None
