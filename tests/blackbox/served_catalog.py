@@ -260,6 +260,21 @@ def git(root: Path, *arguments: str, check: bool = True, stdin: bytes = b"") -> 
     return done.stdout.decode("utf-8", "replace") if check else (done.stdout + done.stderr).decode("utf-8", "replace")
 
 
+def is_sound(root: Path) -> bool:
+    """What git's own check says of all objects. Asked again where a server folds packs that it is reading."""
+    said = ""
+
+    def is_silent() -> bool:
+        nonlocal said
+        said = git(root, "fsck", "--strict", "--full", "--no-dangling", "--no-progress", check=False)
+        return not said
+
+    try:
+        return wait_for(is_silent, 60.0, "git fsck finds no fault")
+    except AssertionError:
+        raise AssertionError(said) from None
+
+
 def commit_by_hand(root: Path, message: str, *paths: str, seconds: float = 15.0) -> str:
     """`git add` and `git commit` of paths, again where a hook or a lock asks for that. The commit's id."""
     until = time.monotonic() + seconds

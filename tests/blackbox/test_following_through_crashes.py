@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from real_registry import RealRegistry, free_port, image, needs_registry, registry
-from served_catalog import Served, git, wait_for
+from served_catalog import Served, is_sound, wait_for
 from test_following_a_registry import notifications
 
 pytestmark = [pytest.mark.slow, needs_registry]
@@ -149,7 +149,7 @@ def test_both_are_killed_amid_pushes_and_pulls_and_then_agree(new_catalog, tmp_p
         assert sum(shown.values()) - sum(acknowledged.values()) <= 8
     relay.shutdown()
     served.settle()
-    assert git(served.root, "fsck", "--strict", "--no-dangling", "--no-progress") == ""
+    assert is_sound(served.root)
 
 
 def settled(served: Served) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from load_of_writes import NAMESPACE, SHARED, Clients, Hands, Told, document_path
-from served_catalog import Served, git, pages, wait_for
+from served_catalog import Served, git, is_sound, pages, wait_for
 
 CLIENTS, HANDS = 8, 4
 # With CATALOGD_TEST_LOAD_SECONDS=30 as long as before a release; the kills are as many as fit.
@@ -145,7 +145,7 @@ def _step(value: str | None) -> int:
 def assert_well(served: Served) -> None:
     """Idle, git is content, and the interface shows what git has."""
     served.settle()
-    assert git(served.root, "fsck", "--strict", "--full", "--no-dangling") == ""
+    assert is_sound(served.root)
     assert git(served.root, "status", "--porcelain") == ""
     head = git(served.root, "rev-parse", "main").strip()
     client = served.client()
