@@ -45,7 +45,7 @@ def run() -> str:
             catalogd("user", "add", "registry", "--catalog", str(root))
             token = catalogd("token", "create", "registry", "--scope", "registry", "--catalog", str(root)).strip()
             sender = Served(served.host, served.port, token, served.pid)
-            for events in (1, 20):
+            for events in (1, 4, 20):
                 taken = [_pulls(served, sender, events, f"{events}-{turn}") for turn in range(ROUNDS)]
                 rate, idle, beside = (statistics.median(row[column] for row in taken) for column in range(3))
                 rows.append(
