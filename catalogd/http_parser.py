@@ -23,7 +23,7 @@ from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from catalogd.sender import TURN, Sender, Sending
-from catalogd.web.errors import PROBLEM, is_git, is_push, kind_for_status, problem
+from catalogd.web.errors import PROBLEM, is_git, is_push, is_report, kind_for_status, problem
 
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
@@ -259,10 +259,18 @@ class Channel(HTTPChannel):
     @property
     def is_gits(self) -> bool:
         """Whether it is git whose request comes next. An answer takes long to make, so its end is watched meanwhile."""
+        return is_git(self._next_path())
+
+    @property
+    def is_registrys(self) -> bool:
+        """Whether it is a registry's notification that comes next."""
+        return is_report(self._next_path())
+
+    def _next_path(self) -> str:
         # A worker takes requests away at any moment, so it is looked for the first one once. One that is refused need
         # not have a path.
         first = next(iter(self.requests), None)
-        return first is not None and first.error is None and is_git(first.path)
+        return first.path if first is not None and first.error is None else ""
 
     def readable(self) -> bool:
         if self._lingers_until is not None:

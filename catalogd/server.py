@@ -38,6 +38,9 @@ _IDLE, _CLEANUP = 60, 2
 _SLOWEST_REQUEST = 300.0
 # Threads that answer git clients; most of them wait for their turn.
 _GIT_THREADS = 32
+# Threads that answer a registry. With more of them, more events come into one transaction, but they all wake at once
+# when that ends, and readers wait for their turn among them.
+_REGISTRY_THREADS = 2
 # A thread that sends whole clones or checks a push gives way after so many seconds, where Python's own way is 5 ms.
 _SWITCH = 0.0005
 # How long requests under way may take once the server is to stop, in seconds.
@@ -66,8 +69,11 @@ class Server:
         # Of their own, so that no number of clones keeps the API waiting.
         self._git_dispatcher = ThreadedTaskDispatcher()
         self._git_dispatcher.set_thread_count(_GIT_THREADS)
+        # Nor do notifications, of which a registry can have as many as its images are pulled.
+        self._registry_dispatcher = ThreadedTaskDispatcher()
+        self._registry_dispatcher.set_thread_count(_REGISTRY_THREADS)
         self._sender = Sender()
-        dispatchers = self._dispatcher, self._git_dispatcher
+        dispatchers = self._dispatcher, self._git_dispatcher, self._registry_dispatcher
         self._listeners = [
             _Listener(application, self._map, dispatchers, adjustments, bound, self._sender) for bound in sockets
         ]
@@ -108,6 +114,7 @@ class Server:
         self._is_closed = True
         self._dispatcher.shutdown(timeout=1)
         self._git_dispatcher.shutdown(timeout=1)
+        self._registry_dispatcher.shutdown(timeout=1)
         self._sender.close()
         wasyncore.close_all(self._map, ignore_all=True)
 
@@ -138,13 +145,13 @@ class _Listener(TcpWSGIServer):
         self,
         application: Application,
         channels: dict[int, Any],
-        dispatchers: tuple[ThreadedTaskDispatcher, ThreadedTaskDispatcher],
+        dispatchers: tuple[ThreadedTaskDispatcher, ThreadedTaskDispatcher, ThreadedTaskDispatcher],
         adjustments: Adjustments,
         bound: socket.socket,
         sender: Sender,
     ):
         self.sender = sender
-        dispatcher, self._git_dispatcher = dispatchers
+        dispatcher, self._git_dispatcher, self._registry_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
 
@@ -159,6 +166,8 @@ class _Listener(TcpWSGIServer):
     def add_task(self, task: Channel) -> None:
         if task.is_gits:
             self._git_dispatcher.add_task(task)
+        elif task.is_registrys:
+            self._registry_dispatcher.add_task(task)
         else:
             super().add_task(task)
 

@@ -102,6 +102,7 @@ _INTERNAL = _BY_STATUS[500]
 _REGISTRY_CHALLENGE = {"WWW-Authenticate": f"Basic {_REALM}"}
 _GIT = ("/catalog.git/", "/proposals.git/", "/public.git/")
 _PUSH = "/catalog.git/git-receive-pack"
+_REPORT = "/v1/registry/events"
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
@@ -172,6 +173,11 @@ def is_git(path: str) -> bool:
 def is_registry(path: str) -> bool:
     """Whether a path is of the protocol of registries."""
     return path == "/v2" or path.startswith("/v2/")
+
+
+def is_report(path: str) -> bool:
+    """Whether a path takes the notifications of a registry, which come as often as images are pulled."""
+    return path.rstrip("/") == _REPORT
 
 
 def is_push(path: str) -> bool:
