@@ -68,12 +68,29 @@ class Changes:
     def __init__(self, path: Path):
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._guard = threading.Lock()
+        self._values: tuple[int | None, dict[str, object]] = (None, {})
 
     def version(self) -> int | None:
         """Another number after each change by another connection; None where it cannot be told now."""
         try:
             with self._guard:
                 return self._connection.execute("PRAGMA data_version").fetchone()[0]
+        except sqlite3.Error:
+            return None
+
+    def value(self, query: str) -> object | None:
+        """The one value that a query gives, asked anew only after a change; None where it cannot be told or is none."""
+        try:
+            with self._guard:
+                # The version first: a value may be newer than it, but never older.
+                version = self._connection.execute("PRAGMA data_version").fetchone()[0]
+                at, values = self._values
+                if at != version:
+                    self._values = version, values = version, {}
+                if query not in values:
+                    row = self._connection.execute(query).fetchone()
+                    values[query] = row[0] if row else None
+                return values[query]
         except sqlite3.Error:
             return None
 

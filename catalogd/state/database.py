@@ -26,6 +26,9 @@ _NOTE_PATIENCE = 0.1
 # The name of PostgreSQL's lock for migrations: any number, as long as it stays the same.
 _MIGRATION_LOCK = 0x6361_7461_6C6F_6764
 
+# Counted by triggers: see migrations.py.
+_ACCOUNTS_VERSION = "SELECT value FROM meta WHERE key = 'accounts_version'"
+
 
 class Database:
     """Connections for any number of threads; raises Unavailable and NoSpace unless said otherwise.
@@ -92,6 +95,13 @@ class Database:
     def version(self) -> int | None:
         """Another number after each change by anybody, in microseconds; None where it cannot be told."""
         return self._changes.version() if self._changes else None
+
+    def accounts_version(self) -> object | None:
+        """Another value after each change of users or tokens by anybody, in microseconds; None where it cannot be told.
+
+        Pulls and stars change the database all the time, and leave this as it is.
+        """
+        return self._changes.value(_ACCOUNTS_VERSION) if self._changes else None
 
     def lock(self, connection: Connection, table: Table) -> None:
         """Until the end of the transaction nobody else writes to the table. With SQLite nobody does anyway."""

@@ -161,8 +161,21 @@ def _count_pulls(connection: Connection) -> None:
         connection.execute(text(statement))
 
 
+def _to_version_4(connection: Connection) -> None:
+    """SQLite counts the changes of users and tokens, whoever makes them, so that what was read of them can be kept."""
+    if connection.dialect.name != "sqlite":
+        return
+    connection.execute(text("INSERT INTO meta (key, value) VALUES ('accounts_version', '1')"))
+    for table in ("user", "token"):
+        for change in ("INSERT", "UPDATE", "DELETE"):
+            connection.exec_driver_sql(
+                f'CREATE TRIGGER {table}_{change.lower()} AFTER {change} ON "{table}" BEGIN'
+                " UPDATE meta SET value = value + 1 WHERE key = 'accounts_version'; END"
+            )
+
+
 # The first leads to version 1, each of the others one version further.
-STEPS: tuple[Step, ...] = (_to_version_1, _to_version_2, _to_version_3)
+STEPS: tuple[Step, ...] = (_to_version_1, _to_version_2, _to_version_3, _to_version_4)
 SCHEMA_VERSION = len(STEPS)
 
 _VERSION = select(meta.c.value).where(meta.c.key == "schema_version")

@@ -7,7 +7,7 @@ activity  id, namespace, repo_name, batch, stars, pulls, pulled_at
                                     counted, and not in the documents yet: see activity.py
 registry_event, index_pull, registry_change, deleted_tag
                                     what a registry has told, and what of that waits: see registry.py
-meta      key, value                schema_version: see migrations.py
+meta      key, value                schema_version, accounts_version (SQLite only): see migrations.py
 """
 
 from __future__ import annotations

@@ -38,12 +38,12 @@ _NOTE_USE = (
 
 
 class KnownTokens:
-    """Tokens with their users, as read at one version of the database."""
+    """Tokens with their users, as read at one version of the accounts."""
 
     def __init__(self) -> None:
-        self._at: tuple[int | None, dict[str, tuple[TokenRow, UserRow]]] = (None, {})
+        self._at: tuple[object, dict[str, tuple[TokenRow, UserRow]]] = (None, {})
 
-    def at(self, version: int) -> dict[str, tuple[TokenRow, UserRow]]:
+    def at(self, version: object) -> dict[str, tuple[TokenRow, UserRow]]:
         """What is known at this version: nothing, and all the rest forgotten, if it is another one."""
         known_at, known = self._at
         if known_at != version:
@@ -89,10 +89,10 @@ class TokenVerbs:
     def token_and_user(self, digest: str) -> tuple[TokenRow, UserRow] | None:
         """The token with this digest and the user it belongs to: one indexed query.
 
-        With SQLite the answer is kept for as long as nobody has changed the database, which is asked each time: so a
-        token that is revoked stops at once, in every process.
+        With SQLite the answer is kept for as long as nobody has changed a user or a token, which is asked each time: so
+        a token that is revoked stops at once, in every process.
         """
-        version = self._database.version()
+        version = self._database.accounts_version()
         known = {} if version is None else self._known.at(version)
         found = known.get(digest)
         if found is not None:

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from account_tools import THEN, a_token, a_user, only_postgresql, only_sqlite
+from account_tools import THEN, Watched, a_token, a_user, only_postgresql, only_sqlite
 
 from catalogd.state import State
 
@@ -28,6 +28,40 @@ def test_the_version_stays_until_anybody_changes_anything(state, where):
             assert state.version() == before
             change()
             assert state.version() != before
+
+
+@only_sqlite
+def test_the_version_of_accounts_changes_with_users_and_tokens_only(state, where):
+    with State(where) as other:
+        database = state._database
+        for change, is_of_accounts in (
+            (lambda: state.insert_user(a_user("ann")), True),
+            (lambda: other.insert_token(a_token("t", "ann")), True),
+            (lambda: other.star("ann", "team", "app", THEN), False),
+            (lambda: state.assign_batch(1, [("team", "app")]), False),
+            (lambda: state.note_token_used("t", THEN, THEN), True),
+            (lambda: other.update_user("ann", {"is_active": False}, keep_admin=False), True),
+            (lambda: other.delete_token("t"), True),
+            (lambda: state.delete_user("ann"), True),
+        ):
+            before = database.accounts_version()
+            assert before is not None and database.accounts_version() == before
+            change()
+            assert (database.accounts_version() != before) is is_of_accounts
+
+
+@only_sqlite
+def test_a_token_is_known_until_a_user_or_a_token_changes_whatever_else_does(state, where):
+    state.insert_user(a_user("ann"))
+    state.insert_token(a_token("t", "ann"))
+    row, _ = state.token_and_user(a_token("t", "ann").digest)
+    with State(where) as other:
+        other.star("ann", "team", "app", THEN)
+        with Watched(state) as watched:
+            assert state.token_and_user(row.digest)[0] == row
+        assert watched.queries == 0
+        other.delete_token("t")
+        assert state.token_and_user(row.digest) is None
 
 
 @only_sqlite
