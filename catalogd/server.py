@@ -38,9 +38,9 @@ _IDLE, _CLEANUP = 60, 2
 _SLOWEST_REQUEST = 300.0
 # Threads that answer git clients; most of them wait for their turn.
 _GIT_THREADS = 32
-# Threads that answer a registry. With more of them, more events come into one transaction, but they all wake at once
-# when that ends, and readers wait for their turn among them.
-_REGISTRY_THREADS = 2
+# Threads that answer a registry. The database takes one transaction at a time, so more of them would only wake each
+# other up and keep readers waiting meanwhile.
+_REGISTRY_THREADS = 1
 # A thread that sends whole clones or checks a push gives way after so many seconds, where Python's own way is 5 ms.
 _SWITCH = 0.0005
 # How long requests under way may take once the server is to stop, in seconds.

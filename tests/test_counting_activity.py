@@ -631,8 +631,7 @@ def test_a_repository_that_a_registry_brings_back_keeps_its_stars_and_no_downloa
     )
     state.take_events([(b"p" * 16, push)], [APP])
     pull(state, APP, 2, FRIDAY)
-    accounts = Accounts(state, email_domain="users.example.org")
-    follower = RegistryFollower(catalog, accounts, state, "always")
+    follower = RegistryFollower(catalog, state, lambda _namespace: True)
     assert follower.step()
     brought = seen(activity, catalog, ADMIN).document
     assert (pulled(brought), brought["repo_starred_count"]) == ((2, FRIDAY), 1)

@@ -14,7 +14,6 @@ from typing import Any
 
 import pytest
 
-from catalogd.accounts import Accounts
 from catalogd.catalog import Catalog
 from catalogd.errors import Unavailable
 from catalogd.registry import follower as following
@@ -36,12 +35,11 @@ class Followed:
         self.root = home / "catalog"
         Store.create(self.root)
         self.state = State(home / "state.db")
-        self.accounts = Accounts(self.state, email_domain="users.example.org")
         self._open()
 
     def _open(self) -> None:
         self.catalog = Catalog.open(self.root)
-        self.follower = RegistryFollower(self.catalog, self.accounts, self.state, "always")
+        self.follower = RegistryFollower(self.catalog, self.state, lambda _namespace: True)
 
     def restart(self) -> None:
         self.catalog.close()
@@ -82,7 +80,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
 def followed(shared: Followed) -> Followed:
     """A follower that remembers nothing of other tests; their repositories are of other names."""
     assert shared.follower.waiting() == 0
-    shared.follower = RegistryFollower(shared.catalog, shared.accounts, shared.state, "always")
+    shared.follower = RegistryFollower(shared.catalog, shared.state, lambda _namespace: True)
     return shared
 
 

@@ -39,6 +39,13 @@ def created(namespace: str, body: object, now: str) -> Document:
     return _DEFAULTS | fields | {"namespace": namespace, "created_at": now, "updated_at": now}
 
 
+def told(namespace: str, repo_name: str, now: str, is_public: bool = False) -> Document:
+    """The document of a repository of which only its registry has told."""
+    return canonical.complete(
+        {"namespace": namespace, "repo_name": repo_name, "is_public": is_public, "created_at": now}
+    )
+
+
 def updated(document: Document, body: object) -> Document:
     """The document after a PUT: each field that is given takes the place of the old one. Raises Invalid."""
     return document | members(body, allowed=WRITABLE)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from typing import Any
 
 from catalogd import names
 from catalogd.accounts import Account
+from catalogd.catalog import bodies
 from catalogd.catalog.base import Document, UseCases, parse_stored
+from catalogd.catalog.messages import MOST_NAMED, named
 from catalogd.documents import canonical
 from catalogd.errors import Invalid, NotFound
 from catalogd.store import Draft, Edit, Outcome, Reading, rfc3339
@@ -17,20 +18,10 @@ from catalogd.store import Draft, Edit, Outcome, Reading, rfc3339
 # A commit with what a registry told has the name of that delivery; whether main has one tells what a crash has cut off.
 DELIVERY_TRAILER = "Registry-Delivery"
 _PUSHED_BY = "Pushed-by"
-# So many tags, and so many who pushed them, are named in a commit's message.
-_MOST_NAMED = 5
 # Answers that are kept: some hundred bytes each.
 _MOST_KNOWN = 20_000
 # Of an entry, what may be left out where a catalog's own schema does not know it.
 _DISPENSABLE = ("size", "architectures")
-
-
-class Creates(Enum):
-    """Whether a repository that is not there is created, private."""
-
-    NEVER = "never"
-    IN_KNOWN_NAMESPACES = "where there is an organization or another repository of that namespace"
-    ALWAYS = "always"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +40,17 @@ class TagChange:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """What one commit is to bring to one repository, oldest first."""
+    """What one commit is to bring to one repository, oldest first.
+
+    A document that is not there is created, private, if it `creates`.
+    """
 
     name: str
     account: Account
     namespace: str
     repo_name: str
     changes: Sequence[TagChange]
-    creates: Creates = Creates.NEVER
+    creates: bool = False
 
 
 class Holdings(UseCases):
@@ -103,8 +97,8 @@ class Holdings(UseCases):
         }
         actors = sorted({change.actor for change in delivery.changes if change.actor})
         if actors:
-            more = [f"and {len(actors) - _MOST_NAMED} more"] if len(actors) > _MOST_NAMED else []
-            trailers[_PUSHED_BY] = [*actors[:_MOST_NAMED], *more]
+            more = [f"and {len(actors) - MOST_NAMED} more"] if len(actors) > MOST_NAMED else []
+            trailers[_PUSHED_BY] = [*actors[:MOST_NAMED], *more]
         account = delivery.account
         return Edit(account.name or "", account.email or "", lambda reading: self._draft(reading, delivery), trailers)
 
@@ -117,24 +111,15 @@ class Holdings(UseCases):
             before = parse_stored(found[1], namespace, repo_name)
         elif not any(change.entry for change in delivery.changes):
             return None
+        elif not delivery.creates:
+            raise NotFound(f"There is no repository {namespace}/{repo_name}, and none is created for a push to it.")
         else:
-            before = self._created(reading, delivery, now)
+            before = bodies.told(namespace, repo_name, now)
         after = with_changes(before, delivery.changes)
         if found is not None and after == before:
             return None
         data = self._fitting(reading, namespace, repo_name, after | {"updated_at": now}, delivery)
         return Draft(_message(f"{namespace}/{repo_name}", delivery.changes, created=found is None), {path: data})
-
-    def _created(self, reading: Reading, delivery: Delivery, now: str) -> Document:
-        namespace, repo_name = delivery.namespace, delivery.repo_name
-        is_known = delivery.creates is Creates.IN_KNOWN_NAMESPACES and (
-            reading.id_of(names.namespace_path(namespace)) is not None or reading.id_of(f"data/{namespace}") is not None
-        )
-        if not is_known and delivery.creates is not Creates.ALWAYS:
-            raise NotFound(f"There is no repository {namespace}/{repo_name}, and none is created for a push to it.")
-        return canonical.complete(
-            {"namespace": namespace, "repo_name": repo_name, "is_public": False, "created_at": now}
-        )
 
     def _fitting(
         self, reading: Reading, namespace: str, repo_name: str, document: Document, delivery: Delivery
@@ -182,10 +167,5 @@ def _with_known(entry: Mapping[str, Any], there: Mapping[str, Any] | None) -> di
 def _message(name: str, changes: Sequence[TagChange], *, created: bool) -> str:
     pushed = list(dict.fromkeys(change.tag for change in changes if change.entry is not None))
     deleted = list(dict.fromkeys(change.tag for change in changes if change.entry is None))
-    parts = [f"{verb} {_named(tags)}" for verb, tags in (("push", pushed), ("delete", deleted)) if tags]
+    parts = [f"{verb} {named(tags)}" for verb, tags in (("push", pushed), ("delete", deleted)) if tags]
     return f"{'Create' if created else 'Follow'} {name}: {', '.join(parts)}"
-
-
-def _named(tags: list[str]) -> str:
-    shown = ", ".join(tags[:_MOST_NAMED])
-    return shown if len(tags) <= _MOST_NAMED else f"{shown} and {len(tags) - _MOST_NAMED} more"

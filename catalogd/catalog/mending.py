@@ -7,14 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from catalogd import names
+from catalogd.catalog import bodies
 from catalogd.catalog.base import Document, UseCases, parse_stored
+from catalogd.catalog.messages import named
 from catalogd.catalog.shapes import Caller
 from catalogd.documents import canonical
 from catalogd.store import Draft, Reading, rfc3339
 
 Tag = Mapping[str, Any]
-# So many tags are named in a commit's message.
-_MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
@@ -85,7 +85,11 @@ class Mending(UseCases):
             there = reading.read(path)
             if there is None and (mend.seen is not None or not mend.creates):
                 return None  # deleted meanwhile, by somebody who wanted it so
-            before = parse_stored(there[1], namespace, repo_name) if there else _new(mend, now)
+            before = (
+                parse_stored(there[1], namespace, repo_name)
+                if there
+                else bodies.told(namespace, repo_name, now, mend.is_public)
+            )
             tags, changed, removed = _mended(_by_name(before), mend)
             if there is not None and not changed and not removed:
                 return None
@@ -103,11 +107,6 @@ class Mending(UseCases):
 def differs(entry: Tag | None, found: Tag) -> bool:
     """Whether a tag's entry tells anything else than the registry, or less."""
     return entry is None or any(entry.get(key) != value for key, value in found.items())
-
-
-def _new(mend: Mend, now: str) -> Document:
-    about = {"namespace": mend.namespace, "repo_name": mend.repo_name, "is_public": mend.is_public}
-    return canonical.complete(about | {"created_at": now})
 
 
 def _by_name(document: Document) -> dict[str, Tag]:
@@ -138,11 +137,6 @@ def _is_same(entry: Tag, found: Tag) -> bool:
 
 
 def _message(name: str, changed: list[str], removed: list[str], created: bool) -> str:
-    parts = [f"{verb} {_named(tags)}" for verb, tags in (("set", changed), ("remove", removed)) if tags]
+    parts = [f"{verb} {named(tags)}" for verb, tags in (("set", changed), ("remove", removed)) if tags]
     head = f"{'Create' if created else 'Mend'} {name} as in the registry"
     return f"{head}: {'; '.join(parts)}" if parts else head
-
-
-def _named(tags: list[str]) -> str:
-    shown = ", ".join(tags[:_MOST_NAMED])
-    return shown if len(tags) <= _MOST_NAMED else f"{shown} and {len(tags) - _MOST_NAMED} more"

@@ -9,6 +9,7 @@ from catalogd import names, rights
 from catalogd.accounts import Account
 from catalogd.catalog import bodies
 from catalogd.catalog.base import Document, Result, UseCases, already_exists, no_repository, require_match
+from catalogd.catalog.messages import named
 from catalogd.catalog.moments import Moments
 from catalogd.catalog.shapes import (
     Caller,
@@ -246,8 +247,7 @@ def page_of(count: int, results: list, commit: str, page: int, batch: int | None
 
 def _changed(before: Document, after: Document) -> str:
     pointers = [change.pointer[1:] for change in diff(before, after) if change.pointer != "/updated_at"]
-    shown = ", ".join(pointers[:5])
-    return shown if len(pointers) <= 5 else f"{shown} and {len(pointers) - 5} more"
+    return named(pointers)
 
 
 def _matches(document: Document, query: ListQuery) -> bool:

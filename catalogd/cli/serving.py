@@ -164,8 +164,8 @@ def _registry_follower(
     if catalog.primary:
         return None
     client = registry_client(settings, own_tokens(settings)) if settings.registry_url else None
-    create, jobs = settings.registry_create, settings.registry_jobs
-    return RegistryFollower(catalog, accounts, activity.state, create, client, jobs)
+    may_create = creation(settings.registry_create, catalog, accounts)
+    return RegistryFollower(catalog, activity.state, may_create, client, settings.registry_jobs)
 
 
 def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings) -> Keeper | None:

@@ -11,12 +11,12 @@ import secrets
 import threading
 import time
 from collections import Counter, OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
 
-from catalogd.accounts import Account, Accounts
-from catalogd.catalog import Catalog, Creates, Delivery, TagChange
+from catalogd.accounts import Account
+from catalogd.catalog import Catalog, Delivery, TagChange
 from catalogd.errors import CatalogdError, Conflict, Invalid, NotFound, RegistryFailed
 from catalogd.registry.client import RegistryClient
 from catalogd.registry.events import INDEXES
@@ -55,17 +55,18 @@ class RegistryFollower:
     def __init__(
         self,
         catalog: Catalog,
-        accounts: Accounts,
         state: State,
-        create: str,
+        may_create: Callable[[str], bool],
         client: RegistryClient | None = None,
         jobs: int = 8,
     ):
-        """`create` is the setting registry_create. Without a client nothing is read of the registry."""
+        """`may_create` tells of a namespace whether a repository that is not there is created in it.
+
+        Without a client nothing is read of the registry.
+        """
         self._catalog = catalog
-        self._accounts = accounts
         self._state = state
-        self._create = create
+        self._may_create = may_create
         self._images = _Images(client, jobs)
         self._awake = threading.Event()
         self._stopping = threading.Event()
@@ -133,9 +134,10 @@ class RegistryFollower:
         if self._stopping.is_set():  # what was broken off is read by whoever starts next
             return False
         deleted = self._state.deleted_tags({(row.namespace, row.repo_name) for row in rows})
-        creates = self._creates({row.namespace for row in rows})
         names = {(row.namespace, row.repo_name) for row in rows}
         new = names - self._catalog.known(names)
+        # Asked even of those that are there: they may be gone by the time of the commit.
+        creates = {namespace: self._may_create(namespace) for namespace in {row.namespace for row in rows}}
         by_name = {secrets.token_hex(8): some for some in _deliveries(rows)}
         self._state.assign_deliveries({name: [row.id for row in some] for name, some in by_name.items()})
         made = [
@@ -200,13 +202,6 @@ class RegistryFollower:
                 self._said.clear()
             self._said.add((name, what))
             log.log(level, "what a registry told of the tags of %s %s", name, what, exc_info=error)
-
-    def _creates(self, namespaces: set[str]) -> Mapping[str, Creates]:
-        if self._create != "existing":
-            choice = Creates.ALWAYS if self._create == "always" else Creates.NEVER
-            return dict.fromkeys(namespaces, choice)
-        users = self._accounts.are_users(sorted(namespaces))
-        return {name: Creates.ALWAYS if name in users else Creates.IN_KNOWN_NAMESPACES for name in namespaces}
 
     def _forget(self) -> None:
         now = time.monotonic()

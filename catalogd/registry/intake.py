@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 import time
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Catalog
-from catalogd.errors import NoSpace, Unavailable
 from catalogd.registry.events import JUNK, NO_PLACE, Read, Sender, events_in, read
 from catalogd.state import TAKEN, UNKNOWN, ChangeRow, State
 
@@ -27,33 +24,14 @@ _MOST_LOGGED = 1000
 _QUIET = 60.0
 
 
-@dataclass
-class _Waiting:
-    """The events of one request, and what became of them."""
-
-    read: list[Read]
-    outcomes: list[str] | None = None
-    error: BaseException | None = field(default=None)
-
-    @property
-    def settled(self) -> bool:
-        return self.outcomes is not None or self.error is not None
-
-
 class Intake:
-    """Takes a registry's events. Use from any number of threads.
-
-    Requests that come at the same time share one transaction: the first of them makes it for all.
-    """
+    """Takes a registry's events. Use from any number of threads."""
 
     def __init__(self, catalog: Catalog, state: State, wake: Callable[[], None]):
         """`wake` is called once changes of tags wait for their commit."""
         self._catalog = catalog
         self._state = state
         self._wake = wake
-        self._queue: deque[_Waiting] = deque()
-        self._turn = threading.Condition()
-        self._is_led = False
         self._logged: set[str] = set()
         self._quiet_until = 0.0
 
@@ -76,55 +54,11 @@ class Intake:
             some = told[start : start + _MOST_AT_ONCE]
             counts.update(
                 outcome if outcome != TAKEN else _kind(event)
-                for event, outcome in zip(some, self._settle(some), strict=True)
+                for event, outcome in zip(some, self._taken(some), strict=True)
             )
         if counts["push"] or counts["delete"]:
             self._wake()
         return counts
-
-    def _settle(self, events: list[Read]) -> list[str]:
-        waiting = _Waiting(events)
-        with self._turn:
-            self._queue.append(waiting)
-            # Not for a lock: whoever has come later might get it first, and what is settled must not wait for that.
-            self._turn.wait_for(lambda: waiting.settled or not self._is_led)
-            leads = not waiting.settled
-            if leads:
-                self._is_led = True
-        if leads:
-            try:
-                while not waiting.settled:
-                    self._take_some()
-            finally:
-                with self._turn:
-                    self._is_led = False
-                    self._turn.notify_all()
-        if waiting.error is not None:
-            raise waiting.error
-        assert waiting.outcomes is not None
-        return waiting.outcomes
-
-    def _take_some(self) -> None:
-        """One transaction, for the request that has waited longest and for those that fit in beside it."""
-        group = [self._queue.popleft()]
-        number = len(group[0].read)
-        while self._queue and number + len(self._queue[0].read) <= _MOST_AT_ONCE:
-            group.append(self._queue.popleft())
-            number += len(group[-1].read)
-        events = [event for waiting in group for event in waiting.read]
-        try:
-            outcomes = iter(self._taken(events))
-            for waiting in group:
-                waiting.outcomes = [next(outcomes) for _ in waiting.read]
-        except BaseException as error:
-            if isinstance(error, Unavailable | NoSpace):
-                # Who came while this waited in vain need not wait as long: they hold threads of the server.
-                while self._queue:
-                    group.append(self._queue.popleft())
-            for waiting in group:
-                waiting.error = error
-            if not isinstance(error, Exception):
-                raise
 
     def _taken(self, events: Sequence[Read]) -> list[str]:
         told = [(event.identity, event.told) for event in events if event.told is not None]

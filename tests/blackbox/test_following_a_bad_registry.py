@@ -15,7 +15,6 @@ from pretended_registry import Answer, Asked, Pretended, pretended
 from real_registry import image
 from served_catalog import wait_for
 
-from catalogd.accounts import Accounts
 from catalogd.catalog import Catalog
 from catalogd.registry import follower as following
 from catalogd.registry.client import RegistryClient
@@ -50,8 +49,7 @@ def follower(
     with pretended(acme__web={"a": A, "b": B}) as registry:
         registry.answer = answer
         client = RegistryClient(registry.url, timeout=30)
-        accounts = Accounts(state, email_domain="users.example.org")
-        made = RegistryFollower(catalog, accounts, state, "always", client)
+        made = RegistryFollower(catalog, state, lambda _namespace: True, client)
         try:
             yield made, registry
         finally:

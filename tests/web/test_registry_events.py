@@ -19,6 +19,7 @@ from web_site import MAX_BODY, Site, problem
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
+from catalogd.registry.creating import creation
 from catalogd.registry.events import MOST_EVENTS
 from catalogd.registry.follower import RegistryFollower
 from catalogd.settings import Settings
@@ -83,7 +84,8 @@ def told_site(home: Path, settings: Settings, create: str = "existing") -> Itera
         accounts.add_user("alice", is_admin=True)
         Store.create(home / "catalog")
         catalog = Catalog.open(home / "catalog")
-        activity, follower = Activity(catalog, state), RegistryFollower(catalog, accounts, state, create)
+        activity = Activity(catalog, state)
+        follower = RegistryFollower(catalog, state, creation(create, catalog, accounts))
         app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health), None, follower)
         token, _ = accounts.create_token("alice", scopes=("read", "write", "admin"))
         made = Told(app, catalog, accounts, activity, token, follower, state)
