@@ -6,6 +6,9 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import quote, urljoin, urlsplit
 
@@ -31,6 +34,10 @@ _MOST_LISTED = 1_000_000
 _MOST_IDLE_PAGES = 10
 _MOST_REDIRECTS = 5
 _MOST_ERROR = 1 << 16
+# A registry that has too much to do is asked again after so many seconds, where it does not say itself after how many;
+# who is to come back later than this comes back with the next comparison.
+_PAUSES = (1.0, 2.0, 4.0, 8.0)
+_LONGEST_PAUSE = 60.0
 
 _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*)*")
 _TAG = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9._-]{0,127}")
@@ -203,7 +210,13 @@ class RegistryClient:
         self, method: str, url: str, authorization: str | None, most: int, what: str, headers: dict[str, str]
     ) -> Answer:
         own = {"Authorization": authorization} if authorization else {}
-        return self._wire.exchange(method, url, {**headers, **own}, max(most, _MOST_ERROR), f"{what} at {self.host}")
+        at, most = f"{what} at {self.host}", max(most, _MOST_ERROR)
+        for pause in _PAUSES:
+            answer = self._wire.exchange(method, url, {**headers, **own}, most, at)
+            wanted = _asked_to_wait(answer, pause)
+            if wanted is None or not self._wire.rest(wanted):
+                return answer
+        return self._wire.exchange(method, url, {**headers, **own}, most, at)
 
     def _redirected(self, url: str, answer: Answer, elsewhere: bool, what: str) -> tuple[str, Origin]:
         target = answer.headers.get("location", "")
@@ -271,6 +284,20 @@ def _code_in(body: bytes) -> str:
     except (ValueError, RecursionError, LookupError, TypeError):
         return ""
     return code if isinstance(code, str) and re.fullmatch(r"[A-Z_]{1,40}", code) else ""
+
+
+def _asked_to_wait(answer: Answer, otherwise: float) -> float | None:
+    """So many seconds (RFC 9110, 10.2.3), or None where it is not to be asked again."""
+    if answer.status != 429:
+        return None
+    told = answer.headers.get("retry-after", "").strip()
+    seconds = otherwise
+    if re.fullmatch(r"[0-9]{1,9}", told):
+        seconds = float(told)
+    elif told:
+        with suppress(ValueError, TypeError):
+            seconds = (parsedate_to_datetime(told) - datetime.now(UTC)).total_seconds()
+    return max(seconds, 0.0) if seconds <= _LONGEST_PAUSE else None
 
 
 def _checked(name: str) -> str:

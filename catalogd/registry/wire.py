@@ -168,15 +168,23 @@ class Wire:
         self._manager.pool_classes_by_scheme = _pools(self._whole, self)
         self._sockets: weakref.WeakSet[socket.socket] = weakref.WeakSet()
         self._guard = threading.Lock()
-        self.is_aborted = False
+        self._aborted = threading.Event()
 
     def close(self) -> None:
         self._manager.clear()
 
+    @property
+    def is_aborted(self) -> bool:
+        return self._aborted.is_set()
+
+    def rest(self, seconds: float) -> bool:
+        """Wait so long. False as soon as all is broken off."""
+        return not self._aborted.wait(seconds)
+
     def abort(self) -> None:
         """All exchanges fail from now on, and so do those under way."""
         with self._guard:
-            self.is_aborted = True
+            self._aborted.set()
             sockets = list(self._sockets)
         for wire in sockets:
             _shut(wire)

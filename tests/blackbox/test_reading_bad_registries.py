@@ -13,6 +13,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
+from email.utils import formatdate
 from pathlib import Path
 
 import pytest
@@ -244,6 +245,38 @@ def test_a_push_while_the_registry_is_read_is_newer_than_what_was_read(catalog):
 
 
 C_ENTRY = {"image_id": C.image_id, "digest": C.digest, "architectures": ["amd64"], "size": C.size}
+
+
+@pytest.mark.parametrize(
+    "told", ["1", lambda: formatdate(time.time() + 1.5, usegmt=True), None], ids=["seconds", "a date", "nothing"]
+)
+def test_a_registry_that_has_too_much_to_do_is_asked_again_when_it_says(catalog, told):
+    refused: list[float] = []
+
+    def answer(asked: Asked) -> Answer | None:
+        if asked.path.endswith("/tags/list") and not refused:
+            refused.append(time.monotonic())
+            after = told() if callable(told) else told
+            return Answer(429, b"", {"Retry-After": after} if after else {})
+        return None
+
+    with pretended(acme__web={"1": A}) as registry:
+        registry.answer = answer
+        report = compare(catalog, registry.url)
+        assert time.monotonic() - refused[0] > 0.4
+    assert (report.set, report.count("failed")) == (1, 0) and digests(catalog, "acme/web") == {"1": A.digest}
+
+
+@pytest.mark.parametrize("told", ["3600", "0"], ids=["much later", "again and again"])
+def test_a_registry_that_goes_on_refusing_is_given_up_and_nothing_is_removed(catalog, told):
+    with pretended(acme__web={"1": A}, acme__app={"2": B}) as registry:
+        compare(catalog, registry.url)
+        del registry.holds["acme/web"]["1"]
+        registry.answer = lambda asked: (
+            Answer(429, b"", {"Retry-After": told}) if asked.path == "/v2/acme/web/tags/list" else None
+        )
+        report = compare(catalog, registry.url)
+    assert (report.removed, report.count("failed")) == (0, 1) and digests(catalog, "acme/web") == {"1": A.digest}
 
 
 def test_basic_credentials_are_sent_when_asked_for_and_never_elsewhere(catalog):
