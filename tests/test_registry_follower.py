@@ -14,14 +14,16 @@ from typing import Any
 
 import pytest
 
-from catalogd.catalog import Catalog
+from catalogd.accounts import SCOPES, Account
+from catalogd.catalog import Caller, Catalog
 from catalogd.errors import Unavailable
 from catalogd.registry import follower as following
 from catalogd.registry.follower import RegistryFollower
-from catalogd.state import ChangeRow, State
+from catalogd.state import ChangeRow, PullRow, State
 from catalogd.store import Store
 
 NUMBERS = itertools.count()
+ADMIN = Caller(Account("ada", "ada@example.org", is_admin=True, scopes=frozenset(SCOPES), namespace=None), "delete")
 
 
 class Killed(BaseException):
@@ -52,6 +54,11 @@ class Followed:
 
     def tell(self, *changes: ChangeRow) -> None:
         self.state.take_events([(next(NUMBERS).to_bytes(16, "big"), change) for change in changes], ())
+
+    def pull(self, name: str, at: int) -> None:
+        moment, fresh = f"2026-01-02T03:04:{at:02}.000Z", next(NUMBERS).to_bytes(16, "big")
+        told = PullRow(*name.split("/"), fresh, moment, moment, moment, is_index=False, by_digest=False)
+        self.state.take_events([(fresh, told)], ())
 
     def document(self, name: str) -> dict[str, Any]:
         return json.loads(self.catalog.store.snapshot(self.catalog.store.head()).read(f"data/{name}.json")[1])
@@ -152,6 +159,24 @@ def test_a_push_counts_once_wherever_the_process_dies(
     followed.tell(change(one, "v2", at=2, digit="3"))
     assert followed.follower.step()
     assert followed.told(one) == (4, {"v1": "2"}), "it is forgotten that the tag was deleted"
+
+
+@at_each_moment
+def test_what_a_push_brings_back_has_no_pull_of_the_one_before_wherever_the_process_dies(
+    followed: Followed, monkeypatch: pytest.MonkeyPatch, where: str, method: str, done: bool, one: str
+) -> None:
+    name = tuple(one.split("/"))
+    followed.tell(change(one))
+    assert followed.follower.step()
+    followed.pull(one, at=1)
+    followed.catalog.delete(ADMIN, *name)
+    followed.tell(change(one, at=5))
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        fail_once(patch, getattr(followed, where), method, Killed(), done)
+        followed.follower.step()
+    followed.restart()
+    assert followed.follower.step()
+    assert followed.told(one)[0] == 1 and not followed.state.pending_of([name])
 
 
 @at_each_moment

@@ -151,13 +151,8 @@ class RegistryFollower:
             )
             for name, some in by_name.items()
         ]
+        self._begin_anew({name for name in new if creates[name[0]]}, rows)
         outcomes = self._catalog.deliver(made)
-        made_anew = {
-            (delivery.namespace, delivery.repo_name)
-            for delivery, outcome in zip(made, outcomes, strict=True)
-            if not isinstance(outcome, Exception)
-        } & new
-        self._begin_anew(made_anew, rows)
         done, waiting = [], []
         for delivery, outcome in zip(made, outcomes, strict=True):
             (waiting if self._must_wait(delivery, outcome) else done).append(delivery.name)
@@ -166,7 +161,10 @@ class RegistryFollower:
         return not waiting
 
     def _begin_anew(self, repositories: set[Name], rows: Sequence[ChangeRow]) -> None:
-        """They count nothing of those of the same names before; pulls since the push that made them are theirs."""
+        """They will count nothing of those of the same names before; pulls since the push that makes them are theirs.
+
+        Before they are there: a crash in between would leave to them what was counted of the others.
+        """
         pushed: dict[Name, str] = {}
         for row in rows:
             name = row.namespace, row.repo_name
