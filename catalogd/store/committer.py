@@ -101,7 +101,8 @@ class Committer:
         self._pack_directory = str(pack_directory)
         self._after_commit = after_commit
         self._queue: deque[_Ticket] = deque()
-        self._leading = threading.Lock()
+        self._turn = threading.Condition()
+        self._is_led = False
         self._index_seen = index.signature()
         self._hand = str(pack_directory.parents[1] / "catalogd" / "hand")
         self._way_is_ours_until = 0.0
@@ -140,11 +141,25 @@ class Committer:
 
     def _settle(self, tickets: list[_Ticket]) -> None:
         """Queue them, and lead until they are committed or have failed."""
-        self._queue.extend(tickets)
-        with self._leading:
-            while not all(ticket.settled for ticket in tickets):
+
+        def settled() -> bool:
+            return all(ticket.settled for ticket in tickets)
+
+        with self._turn:
+            self._queue.extend(tickets)
+            # Not for a lock: whoever has come later might get it first, and what is settled must not wait for that.
+            self._turn.wait_for(lambda: settled() or not self._is_led)
+            if settled():
+                return
+            self._is_led = True
+        try:
+            while not settled():
                 self._give_way()
                 self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
+        finally:
+            with self._turn:
+                self._is_led = False
+                self._turn.notify_all()
 
     def note_index(self) -> None:
         """The index was written by us: no reason to give way."""

@@ -38,7 +38,7 @@ def in_one_group(store: Store, edits: list[Edit]) -> list:
         # The first leads a group of its own and waits for the lock; the others are queued in order behind it.
         threads = [threading.Thread(target=put, args=(store, "leader.json", str(time.time()).encode()))]
         threads[0].start()
-        wait_for(lambda: store._committer._leading.locked() and not store._committer._queue)
+        wait_for(lambda: store._committer._is_led and not store._committer._queue)
         for i in range(len(edits)):
             threads.append(threading.Thread(target=submit, args=(i,)))
             threads[-1].start()
