@@ -146,3 +146,22 @@ def test_a_damaged_key_is_an_error_that_names_its_file(tmp_path: Path, damage: b
     (keys.directory / "signing.pem").write_bytes(damage)
     with pytest.raises(Unavailable, match=r"signing\.pem"):
         keys.mint("", [], "registry")
+
+
+def test_faults_are_what_keeps_a_registry_from_taking_tokens(tmp_path: Path) -> None:
+    keys, others = Keys(tmp_path / "keys"), Keys(tmp_path / "others")
+    assert keys.faults() == []
+    for made in (keys, others):
+        made.prepare()
+    keys.rotate_root()
+    assert keys.faults() == []
+    good = keys.bundle.read_bytes()
+    keys.bundle.write_bytes(others.bundle.read_bytes())
+    assert keys.faults() == ["no root in root.pem has signed the certificate of signing.pem"]
+    keys.bundle.write_bytes(good)
+    (keys.directory / "signing.pem").chmod(0o644)
+    assert keys.faults() == ["signing.pem may be read by others (mode 644)"]
+    (keys.directory / "signing.pem").write_bytes(b"-----BEGIN")
+    assert "signing.pem is no key with its certificate" in keys.faults()[0]
+    (keys.directory / "signing.pem").unlink()
+    assert "signing.pem is no key with its certificate" in keys.faults()[0]

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
 
 import click
 
-from catalogd.cli.common import open_catalog, with_settings
+from catalogd.catalog import Catalog, Examined
+from catalogd.cli.common import load_settings, open_catalog, open_state, with_settings
 from catalogd.cli.terminal import echo
+from catalogd.errors import CatalogdError
 from catalogd.proposals import examination
+from catalogd.registry.keys import Keys
+from catalogd.settings import Settings
 
 
 @click.command()
@@ -18,7 +23,9 @@ from catalogd.proposals import examination
 )
 @with_settings
 def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
-    """Examine a catalog: objects, working tree, index, documents, read model, proposals. Exit status 1 if any is wrong.
+    """Examine a catalog: objects, working tree, index, documents, read model, proposals, accounts, keys.
+
+    Exit status 1 if any is wrong.
 
     To open the catalog at all already mends what a crash left behind.
     """
@@ -27,7 +34,9 @@ def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
             opened.repair()
             examination.repair(opened.store.proposals)
         sick = False
-        for examined in chain(opened.examine(), examination.examine(opened.store.proposals)):
+        of_proposals = examination.examine(opened.store.proposals)
+        beside_git = _examine_beside_git(opened, load_settings({"catalog": catalog}, config))
+        for examined in chain(opened.examine(), of_proposals, beside_git):
             echo(f"{'ok' if not examined.faults else 'WRONG':6} {examined.what}")
             for fault in examined.faults[:20]:
                 echo(f"         {fault}")
@@ -38,6 +47,21 @@ def doctor(repair: bool, catalog: str | None, config: Path | None) -> None:
                 echo(f"       {examined.advice}")
         if sick:
             raise SystemExit(1)
+
+
+def _examine_beside_git(opened: Catalog, settings: Settings) -> Iterator[Examined]:
+    """What no clone has: the state and the registry's keys. Nothing of what is not there yet."""
+    if settings.state_url or (opened.store.private / "state.db").exists():
+        try:
+            with open_state(settings) as state:
+                faults = state.faults()
+        except CatalogdError as error:
+            faults = [error.detail]
+        yield Examined("accounts, stars and what a registry told", faults, "Restore the state from a backup.")
+    keys = Keys.of(opened.store.private)
+    if keys.directory.exists():
+        advice = "Run catalogd registry rotate-key, or restore .git/catalogd/registry from a backup."
+        yield Examined("keys of a registry's tokens", keys.faults(), advice)
 
 
 @click.command()

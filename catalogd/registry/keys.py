@@ -28,6 +28,7 @@ from pathlib import Path
 
 import jwt
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
@@ -109,6 +110,23 @@ class Keys:
     def files(self) -> list[Path]:
         """Those that there are, for a backup: all but the lock."""
         return [self._directory / name for name in _FILES if (self._directory / name).exists()]
+
+    def faults(self) -> list[str]:
+        """What keeps a registry from taking the tokens that are signed here. Nothing where there are no keys yet."""
+        if not self.files():
+            return []
+        try:
+            signing, roots = _read(self._directory / SIGNING), _certificates(self.bundle)
+        except Unavailable as error:
+            return [error.detail]
+        faults = [
+            f"{path.name} may be read by others (mode {path.stat().st_mode & 0o777:o})"
+            for path in self.files()
+            if path != self.bundle and path.stat().st_mode & 0o077
+        ]
+        if not any(_has_signed(root, signing.certificate) for root in roots):
+            faults.append(f"no root in {BUNDLE} has signed the certificate of {SIGNING}")
+        return faults
 
     def prepare(self) -> None:
         """Makes what is missing. Raises Unavailable where that is not possible."""
@@ -294,6 +312,22 @@ def _read(path: Path) -> _Pair:
     if not isinstance(key, ec.EllipticCurvePrivateKey) or certificate.public_key() != key.public_key():
         raise Unavailable(f"{path} is no key of an elliptic curve with its certificate.")
     return _Pair(key, certificate)
+
+
+def _certificates(path: Path) -> list[x509.Certificate]:
+    """Raises Unavailable."""
+    try:
+        return x509.load_pem_x509_certificates(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise Unavailable(f"{path} has no certificates: {error}.") from error
+
+
+def _has_signed(root: x509.Certificate, certificate: x509.Certificate) -> bool:
+    try:
+        certificate.verify_directly_issued_by(root)
+    except (ValueError, TypeError, InvalidSignature):
+        return False
+    return True
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

@@ -114,6 +114,16 @@ class Database:
         if not self.is_sqlite:
             connection.execute(text(f"SELECT pg_advisory_xact_lock({_MIGRATION_LOCK})"))
 
+    def faults(self) -> list[str]:
+        """SQLite only: what is damaged, and the rows that refer to what is not there."""
+        with self.reading() as connection:
+            damage = [row[0] for row in connection.exec_driver_sql("PRAGMA integrity_check") if row[0] != "ok"]
+            stray = [
+                f"a row of {row[0]} refers to a row of {row[2]} that is not there"
+                for row in connection.exec_driver_sql("PRAGMA foreign_key_check")
+            ]
+        return damage + stray
+
     def copy_to(self, file: Path) -> None:
         """SQLite only: the whole database, as it is at one moment, as a new file."""
         with self.reading() as connection:

@@ -54,6 +54,10 @@ class State(UserVerbs, TokenVerbs, StarVerbs, ActivityVerbs, RegistryVerbs):
         """
         return self._database.version()
 
+    def faults(self) -> list[str]:
+        """What is wrong with the file; nothing for a database server, which looks after itself. Raises Unavailable."""
+        return self._database.faults() if self._database.is_sqlite else []
+
     def backup(self, file: Path) -> bool:
         """Copies the whole database, as it is at one moment, into a new SQLite file of the owner's alone.
 

@@ -653,3 +653,23 @@ def test_doctor_names_what_is_wrong_and_repair_mends_the_read_model(catalog: Pat
     (catalog / ".git/catalogd/readmodel.db").write_bytes(b"no database")
     repaired = on(catalog, "doctor", "--repair")
     assert repaired.status == 0, repaired
+
+
+def test_doctor_names_damage_of_the_accounts_and_keys_that_others_may_read(catalog: Path) -> None:
+    assert on(catalog, "user", "add", "ann").status == 0
+    private = catalog / ".git/catalogd"
+    assert on(catalog, "registry", "rotate-key").status == 0
+    healthy = on(catalog, "doctor")
+    assert healthy.status == 0 and "accounts" in healthy.out and "keys" in healthy.out
+    (private / "registry/root.key").chmod(0o644)
+    assert "root.key may be read by others" in on(catalog, "doctor").out
+    (private / "registry/root.key").chmod(0o600)
+    state = private / "state.db"
+    good = state.read_bytes()
+    state.write_bytes(good[:4096] + b"\xff" * 4096 + good[8192:])
+    damaged = on(catalog, "doctor")
+    assert damaged.status == 1 and "Restore the state from a backup" in damaged.out
+    state.write_bytes(b"no database")
+    assert on(catalog, "doctor").status == 1
+    state.write_bytes(good)
+    assert on(catalog, "doctor").status == 0
