@@ -8,6 +8,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd.documents import Schemas, describe, dumps, line_of, lines, loads
 from catalogd.documents.policy import dumps_policy, faults_in_policy
@@ -179,7 +180,7 @@ def fixed(path: str, data: bytes) -> bytes | None:
     return canonical if canonical != data else None
 
 
-def canonical_bytes(path: str, document: dict) -> bytes:
+def canonical_bytes(path: str, document: dict[str, Any]) -> bytes:
     """The canonical form of what stands at `path`: the policy, or a document."""
     return dumps_policy(document) if path == POLICY_PATH else dumps(document)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from catalogd.check import ERROR, Finding, canonical_bytes, check
 from catalogd.documents import ABSENT, Conflict, Merged, loads, merge
@@ -50,7 +51,7 @@ def merge_files(
     return MergedFile(content, not findings, [], findings)
 
 
-def _document(data: bytes) -> dict | None:
+def _document(data: bytes) -> dict[str, Any] | None:
     """The document of a file, None for an empty one. Raises Malformed."""
     if not data:
         return None
@@ -60,7 +61,7 @@ def _document(data: bytes) -> dict | None:
     return document
 
 
-def _content(path: str, document: dict | None) -> bytes:
+def _content(path: str, document: dict[str, Any] | None) -> bytes:
     return b"" if document is None else canonical_bytes(path, document)
 
 

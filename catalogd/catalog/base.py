@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
@@ -235,7 +236,7 @@ def already_exists(namespace: str, repo_name: str) -> AlreadyExists:
     return AlreadyExists(f"The repository {namespace}/{repo_name} exists already; PUT or PATCH changes it.")
 
 
-def history_row(entry: HistoryEntry) -> dict:
+def history_row(entry: HistoryEntry) -> dict[str, Any]:
     """An entry of a history as it is shown. The message of a commit that also touched what is private may name that."""
     return {
         "commit": entry.commit,

@@ -101,12 +101,12 @@ def without_tag(document: Document, tag: str) -> Document:
     return document | {"tags": [t for t in document["tags"] if t["tag"] != tag]}
 
 
-def find_tag(document: Document, tag: str) -> dict | None:
+def find_tag(document: Document, tag: str) -> dict[str, Any] | None:
     """The tag object of that name, or None."""
     return next((t for t in document["tags"] if t["tag"] == tag), None)
 
 
-def require_tag(tags: Iterable[dict], tag: str) -> dict:
+def require_tag(tags: Iterable[dict[str, Any]], tag: str) -> dict[str, Any]:
     """The tag object of that name. Raises NotFound."""
     for found in tags:
         if found["tag"] == tag:
@@ -141,7 +141,7 @@ def rolled_back(old: Document, current: Document | None) -> Document:
     return old if current is None else old | {key: current[key] for key in COUNTERS if key in current}
 
 
-def same_but_for_time(one: Mapping, other: Mapping) -> bool:
+def same_but_for_time(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
     """Whether two documents differ in nothing that anybody has written."""
     return same({**one, "updated_at": None}, {**other, "updated_at": None})
 

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
@@ -103,7 +104,7 @@ class Catalog(
             self._index_refreshed = head
         self._index_at = head
 
-    def health(self) -> dict:
+    def health(self) -> dict[str, Any]:
         """Whether reads and writes work: {status: ok|degraded|failing, commit, store, read_model, faults}.
 
         Failing: nothing can be read. Degraded: it serves, but not all of it or not writes. Anyone may ask, so it

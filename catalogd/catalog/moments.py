@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
+from typing import Any
 
 from catalogd.catalog.base import parse_stored
 from catalogd.errors import BadQuery, Conflict, NotFound
@@ -32,7 +33,7 @@ class Moments:
             raise NotFound(f"The catalog has no commit that old: {at}.")
         return found
 
-    def document(self, namespace: str, repo_name: str, blob: str) -> dict:
+    def document(self, namespace: str, repo_name: str, blob: str) -> dict[str, Any]:
         """The complete document in a blob. Raises NotFound where what stood there was no document.
 
         A file without times of its own gets those of today's document.

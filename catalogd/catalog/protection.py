@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import lru_cache
+from typing import Any
 
 from catalogd import names
 from catalogd.documents import canonical, diff, loads
@@ -47,7 +48,9 @@ def require_direct(before: Reading | Snapshot, files: Mapping[str, bytes | None]
             _require_direct(namespace, direct, *_sides(before.read(path), data))
 
 
-def _require_direct(namespace: str, direct: tuple[str, ...], before: dict | None, after: dict | None) -> None:
+def _require_direct(
+    namespace: str, direct: tuple[str, ...], before: dict[str, Any] | None, after: dict[str, Any] | None
+) -> None:
     refused = [
         change.pointer
         for change in diff(before, after)
@@ -58,12 +61,12 @@ def _require_direct(namespace: str, direct: tuple[str, ...], before: dict | None
         raise Protected(f"The namespace {namespace} is protected by policy.json: propose this change instead.", faults)
 
 
-def _sides(found: tuple[str, bytes] | None, data: bytes | None) -> tuple[dict | None, dict | None]:
+def _sides(found: tuple[str, bytes] | None, data: bytes | None) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
     before, after = (None if side is None else _object_in(side) for side in (found and found[1], data))
     return before, after
 
 
-def _object_in(data: bytes) -> dict:
+def _object_in(data: bytes) -> dict[str, Any]:
     """What is no object counts as an empty one: whoever mends it or takes it away changes what is there."""
     try:
         document = loads(data)
@@ -75,5 +78,5 @@ def _object_in(data: bytes) -> dict:
     return canonical.complete(document) if "repo_name" in document and _can_be_completed(document) else document
 
 
-def _can_be_completed(document: dict) -> bool:
+def _can_be_completed(document: dict[str, Any]) -> bool:
     return isinstance(document.get("tags") or [], list) and isinstance(document.get("labels") or {}, dict)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from catalogd import names, rights
 from catalogd.accounts import Account
@@ -140,7 +141,9 @@ class Repositories(UseCases):
             raise no_repository(namespace, repo_name)
         return TagsFound(found.tags, found.blob, found.commit)
 
-    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None) -> tuple[dict, str]:
+    def tag(
+        self, caller: Caller, namespace: str, repo_name: str, tag: str, at: str | None = None
+    ) -> tuple[dict[str, Any], str]:
         """(the tag, the commit read). Raises NotFound, Malformed."""
         names.check_tag(tag)
         found = self.tags(caller, namespace, repo_name, at)
@@ -238,7 +241,7 @@ class Repositories(UseCases):
         return documents
 
 
-def page_of(count: int, results: list, commit: str, page: int, batch: int | None = None) -> Page:
+def page_of(count: int, results: list[Any], commit: str, page: int, batch: int | None = None) -> Page:
     """Raises NotFound past the last page; the first one is there even if it is empty."""
     if page > 1 and not results:
         raise NotFound(f"There is no page {page}: the list has {count} entries.")

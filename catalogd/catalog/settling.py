@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd import documents, names
 from catalogd.check import ERROR, Finding, canonical_bytes, check
@@ -84,7 +85,7 @@ class BothSides:
         return self.theirs if side == THEIRS else self.ours
 
 
-def _is_public(document: dict | None) -> bool:
+def _is_public(document: dict[str, Any] | None) -> bool:
     return document is None or document.get("is_public", True) is True
 
 
@@ -93,7 +94,7 @@ def _digest(data: bytes | None) -> object:
     return ABSENT if data is None else f"a file, {short(blob_id(data))}"
 
 
-def _parsed(data: bytes | None) -> dict | None:
+def _parsed(data: bytes | None) -> dict[str, Any] | None:
     if data is None:
         return None
     document = strict.loads(data)

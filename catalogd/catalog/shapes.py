@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd.accounts import Account
 
@@ -46,7 +47,7 @@ class Found:
     `batch` is the newest batch of activity that the document counts; None for one of the past, where that is no matter.
     """
 
-    document: dict
+    document: dict[str, Any]
     blob: str
     commit: str
     batch: int | None = None
@@ -56,7 +57,7 @@ class Found:
 class TagsFound:
     """The tags of a document, sorted by tag."""
 
-    tags: list[dict]
+    tags: list[dict[str, Any]]
     blob: str
     commit: str
 
@@ -65,7 +66,7 @@ class TagsFound:
 class Written:
     """A document as a write left it, tags included; the commit that has it."""
 
-    document: dict
+    document: dict[str, Any]
     blob: str
     commit: str
     created: bool
@@ -76,7 +77,7 @@ class Written:
 class TagWritten:
     """A tag as a write left it."""
 
-    tag: dict
+    tag: dict[str, Any]
     created: bool
     changed: bool
     blob: str
@@ -88,7 +89,7 @@ class Page:
     """One page of a list, and how many there are in all; `batch` as in Found."""
 
     count: int
-    results: list
+    results: list[Any]
     commit: str
     batch: int | None = None
 
@@ -100,7 +101,7 @@ class OrganizationFound:
     `role` is the caller's, in words; None if he has none. `blob` is the id of what is shown.
     """
 
-    document: dict
+    document: dict[str, Any]
     role: str | None
     blob: str
     commit: str

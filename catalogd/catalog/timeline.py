@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd import names, rights
 from catalogd.catalog import bodies
@@ -65,7 +66,7 @@ class Timeline(UseCases):
         path, before, after = self._two_versions(caller, namespace, repo_name, from_, to)
         return self._store.unified_diff(path, before.blob, after.blob), self._commit_read()
 
-    def blame(self, caller: Caller, namespace: str, repo_name: str) -> tuple[dict[str, dict], str]:
+    def blame(self, caller: Caller, namespace: str, repo_name: str) -> tuple[dict[str, dict[str, Any]], str]:
         """(JSON pointer → the commit that gave the field its value, the commit read). Raises NotFound."""
         row = self._row(caller, namespace, repo_name)
         path, floor = self._readable_history(caller, namespace, repo_name)
@@ -135,12 +136,12 @@ class Timeline(UseCases):
         results = [{**_head(entry), "changes": [_touched(c) for c in entry.changes]} for entry in entries]
         return page_of(count, results, commit or "", page)
 
-    def commit(self, caller: Caller, commit: str, page: int = 1, page_size: int = 20) -> dict:
+    def commit(self, caller: Caller, commit: str, page: int = 1, page_size: int = 20) -> dict[str, Any]:
         """One commit with its changes field by field, paged. Raises NotFound, Malformed."""
         self._mirror.check()
         return self._commit_at(caller, self._model.resolve(commit), commit, page, page_size)
 
-    def revert(self, caller: Caller, commit: str) -> dict:
+    def revert(self, caller: Caller, commit: str) -> dict[str, Any]:
         """Undo one commit in a new one; returns that as commit() does.
 
         Later changes of other fields stay, and counters too. Raises Conflict naming the fields that were changed since,
@@ -175,7 +176,7 @@ class Timeline(UseCases):
         self._mirror.check()
         return self._commit_at(caller, self._model.resolve(outcome.commit), outcome.commit, 1, 20)
 
-    def changes(self, caller: Caller, since: str) -> tuple[str, str, list[dict]]:
+    def changes(self, caller: Caller, since: str) -> tuple[str, str, list[dict[str, Any]]]:
         """(from, to, what changed between them): each repository with its document now, None if it is gone.
 
         Raises Gone where `since` is no commit of main.
@@ -246,7 +247,7 @@ class Timeline(UseCases):
 
     # Commits
 
-    def _commit_at(self, caller: Caller, moment: Position, named: str, page: int, page_size: int) -> dict:
+    def _commit_at(self, caller: Caller, moment: Position, named: str, page: int, page_size: int) -> dict[str, Any]:
         visibility = self._visibility(caller)
         entry = self._model.commit(moment.seq, visibility)
         if entry is None:
@@ -259,7 +260,7 @@ class Timeline(UseCases):
             "changes": [{**_touched(change), "fields": self._field_changes(change)} for change in changes],
         }
 
-    def _field_changes(self, change: SeenChange) -> list[dict]:
+    def _field_changes(self, change: SeenChange) -> list[dict[str, Any]]:
         if change.namespace is None or change.repo_name is None:
             return []
         try:
@@ -340,7 +341,7 @@ class Timeline(UseCases):
         else:
             files[change.path] = self._store.blob(change.old) if change.old else None
 
-    def _change_seen(self, visibility: rights.Visibility, change: NetChange) -> dict | None:
+    def _change_seen(self, visibility: rights.Visibility, change: NetChange) -> dict[str, Any] | None:
         parsed = names.parse_document_path(change.path)
         if parsed is None:
             return None
@@ -369,7 +370,7 @@ def _no_commit(named: str) -> NotFound:
     return NotFound(f"There is no commit {named}.")
 
 
-def _head(entry: CommitEntry) -> dict:
+def _head(entry: CommitEntry) -> dict[str, Any]:
     """Of a commit that also touches what the caller may not see, the message is not shown: it may name that. Nor is the
     proposal, which he does not see either, and who approved it: the members of a namespace are not public.
     """
@@ -383,7 +384,7 @@ def _head(entry: CommitEntry) -> dict:
     }
 
 
-def _touched(change: SeenChange) -> dict:
+def _touched(change: SeenChange) -> dict[str, Any]:
     """What was touched: a repository, or (with its path) another file of the catalog."""
     touched = {"namespace": change.namespace, "repo_name": change.repo_name, "action": change.action}
     return touched if change.repo_name else {**touched, "path": change.path}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -97,7 +98,7 @@ def rollback(repository: tuple[str, str], commit: str, catalog: str | None, conf
         echo(f"{path} is as it was, in commit {short(written.commit)}" if written.changed else f"{path} is so already")
 
 
-def _commit_line(row: dict, touched: str) -> None:
+def _commit_line(row: dict[str, Any], touched: str) -> None:
     subject = row["message"].split("\n", 1)[0]
     by = f"{short(row['commit'])}  {row['committed_at'][:19]}Z  {row['author'][:16]:16}"
     echo(f"{by}  {subject[:_WIDTH]}{_brought(row)}")
@@ -105,7 +106,7 @@ def _commit_line(row: dict, touched: str) -> None:
         echo(f"{'':14}{touched[:100]}")
 
 
-def _brought(row: dict) -> str:
+def _brought(row: dict[str, Any]) -> str:
     """By which proposal, and who approved it."""
     if row["proposal"] is None:
         return ""

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable
+from typing import Any
 
 DEFAULT_LOGO = "default-icon.jpg"
 
@@ -71,7 +72,7 @@ def one_line(value: object) -> str:
     return _on_one_line(value)
 
 
-def dumps(document: dict) -> bytes:
+def dumps(document: dict[str, Any]) -> bytes:
     """The canonical bytes of a repository's or an organization's document.
 
     Reading them back and writing them again gives the same. A repository's document always gets its `tags`;
@@ -88,7 +89,7 @@ def dumps(document: dict) -> bytes:
     return ("{\n" + ",\n".join(parts) + "\n}\n" if parts else "{}\n").encode("utf-8")
 
 
-def complete(document: dict) -> dict:
+def complete(document: dict[str, Any]) -> dict[str, Any]:
     """A copy of a repository's document with every default filled in, in canonical order, its tags sorted.
 
     `pushed_at` and `pulled_at` are None where absent; `build_config`, `created_at` and `updated_at` stay
@@ -118,12 +119,12 @@ def is_left_out(key: str, value: object) -> bool:
     return key in _LEFT_OUT_IF_EMPTY and (value is None or value == {})
 
 
-def sorted_tags(tags: Iterable) -> list:
+def sorted_tags(tags: Iterable[Any]) -> list[Any]:
     """The tags in the order of their names. What is no tag at all comes first, as it came."""
     return sorted(tags, key=_name_of_tag)
 
 
-def _order(value: dict, fields: tuple[str, ...], known: frozenset[str]) -> list[str]:
+def _order(value: dict[str, Any], fields: tuple[str, ...], known: frozenset[str]) -> list[str]:
     """The keys of `value`: those of `fields` first, in that order, then the others, sorted."""
     ordered = [key for key in fields if key in value]
     if len(ordered) != len(value):

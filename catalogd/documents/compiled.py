@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Callable
 from datetime import datetime
+from typing import Any
 
 from catalogd.documents.fields import same
 
@@ -117,12 +118,12 @@ def _never(_: object) -> bool:
     return False
 
 
-def _types_of(schema: dict) -> set[type]:
+def _types_of(schema: dict[str, Any]) -> set[type]:
     names = schema.get("type", list(_TYPES))
     return {kind for name in ([names] if isinstance(names, str) else names) for kind in _TYPES[name]}
 
 
-def _checks_of(kind: type, schema: dict) -> tuple[Check, ...]:
+def _checks_of(kind: type, schema: dict[str, Any]) -> tuple[Check, ...]:
     """What is to be asked about a value of this Python type."""
     checks = _checks_of_any(schema)
     if kind is str:
@@ -136,7 +137,7 @@ def _checks_of(kind: type, schema: dict) -> tuple[Check, ...]:
     return tuple(checks)
 
 
-def _checks_of_any(schema: dict) -> list[Check]:
+def _checks_of_any(schema: dict[str, Any]) -> list[Check]:
     checks: list[Check] = []
     if "enum" in schema:
         allowed = list(schema["enum"])
@@ -147,7 +148,7 @@ def _checks_of_any(schema: dict) -> list[Check]:
     return checks
 
 
-def _checks_of_string(schema: dict) -> list[Check]:
+def _checks_of_string(schema: dict[str, Any]) -> list[Check]:
     checks = _length_checks(schema, "minLength", "maxLength")
     if "pattern" in schema:
         search = re.compile(schema["pattern"]).search
@@ -157,7 +158,7 @@ def _checks_of_string(schema: dict) -> list[Check]:
     return checks
 
 
-def _length_checks(schema: dict, least: str, most: str) -> list[Check]:
+def _length_checks(schema: dict[str, Any], least: str, most: str) -> list[Check]:
     checks: list[Check] = []
     if schema.get(least):
         at_least = schema[least]
@@ -168,7 +169,7 @@ def _length_checks(schema: dict, least: str, most: str) -> list[Check]:
     return checks
 
 
-def _checks_of_number(kind: type, schema: dict) -> list[Check]:
+def _checks_of_number(kind: type, schema: dict[str, Any]) -> list[Check]:
     checks: list[Check] = []
     names = schema.get("type", "number")
     if kind is float and "number" not in ([names] if isinstance(names, str) else names):
@@ -184,7 +185,7 @@ def _checks_of_number(kind: type, schema: dict) -> list[Check]:
     return checks
 
 
-def _checks_of_array(schema: dict) -> list[Check]:
+def _checks_of_array(schema: dict[str, Any]) -> list[Check]:
     checks = _length_checks(schema, "minItems", "maxItems")
     if "items" in schema:
         fits = compiled(schema["items"])
@@ -194,13 +195,13 @@ def _checks_of_array(schema: dict) -> list[Check]:
     return checks
 
 
-def _are_unique(items: list) -> bool:
+def _are_unique(items: list[Any]) -> bool:
     if all(type(item) is str for item in items):
         return len(set(items)) == len(items)
     return len({json.dumps(item, sort_keys=True) for item in items}) == len(items)
 
 
-def _checks_of_object(schema: dict) -> list[Check]:
+def _checks_of_object(schema: dict[str, Any]) -> list[Check]:
     checks = _length_checks(schema, "minProperties", "maxProperties")
     if schema.get("required"):
         required = frozenset(schema["required"])
@@ -213,11 +214,11 @@ def _checks_of_object(schema: dict) -> list[Check]:
     return checks
 
 
-def _members_check(schema: dict) -> Check:
+def _members_check(schema: dict[str, Any]) -> Check:
     members = {name: compiled(each) for name, each in schema.get("properties", {}).items()}
     others = compiled(schema.get("additionalProperties", True))
 
-    def check(value: dict) -> bool:
+    def check(value: dict[str, Any]) -> bool:
         for name, member in value.items():  # noqa: SIM110 (as above)
             if not members.get(name, others)(member):
                 return False

@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from typing import Any
 from urllib.parse import unquote
 
 from jsonschema import Draft202012Validator, SchemaError
@@ -45,7 +46,7 @@ _OUTSIDE_CLASS = {"$": r"\Z", r"\d": "[0-9]", r"\D": "[^0-9]", r"\w": "[A-Za-z0-
 _INSIDE_CLASS = {"[": r"\[", r"\d": "0-9", r"\w": "A-Za-z0-9_"}
 
 
-def read(data: bytes, name: str) -> dict:
+def read(data: bytes, name: str) -> dict[str, Any]:
     """The schema in `data`, its patterns translated; `name` is its path. Raises BrokenSchema."""
     if len(data) > MAX_SCHEMA_BYTES:
         raise BrokenSchema(f"{name} is larger than {MAX_SCHEMA_BYTES:,} bytes.")
@@ -92,7 +93,7 @@ def to_python(pattern: str) -> str:
     return translated
 
 
-def _check_against_metaschema(schema: dict, name: str) -> None:
+def _check_against_metaschema(schema: dict[str, Any], name: str) -> None:
     try:
         # Patterns are compiled later, in their translated form.
         Draft202012Validator.check_schema(schema, format_checker=None)
@@ -103,7 +104,7 @@ def _check_against_metaschema(schema: dict, name: str) -> None:
         raise BrokenSchema(f"{name} is nested too deeply for a schema.") from None
 
 
-def _schemas_in(schema: dict) -> Iterator[tuple[str, dict]]:
+def _schemas_in(schema: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     """(JSON pointer, schema) of `schema` and of every schema within it that is an object."""
     waiting: list[tuple[str, object]] = [("", schema)]
     while waiting:
@@ -118,7 +119,7 @@ def _schemas_in(schema: dict) -> Iterator[tuple[str, dict]]:
             waiting += [(f"{pointer}/{key}/{escape(name)}", item) for name, item in each.get(key, {}).items()]
 
 
-def _check_references(root: dict, schemas: dict[str, dict], name: str) -> None:
+def _check_references(root: dict[str, Any], schemas: dict[str, dict[str, Any]], name: str) -> None:
     """Raises BrokenSchema if one of `schemas` refers to what is not in the file."""
     anchors = {each[key] for each in schemas.values() for key in ("$anchor", "$dynamicAnchor") if key in each}
     for pointer, each in schemas.items():
@@ -133,7 +134,9 @@ def _check_references(root: dict, schemas: dict[str, dict], name: str) -> None:
                 )
 
 
-def _leads_to_a_schema(reference: str, root: dict, schemas: dict[str, dict], anchors: set[str]) -> bool:
+def _leads_to_a_schema(
+    reference: str, root: dict[str, Any], schemas: dict[str, dict[str, Any]], anchors: set[str]
+) -> bool:
     base, _, fragment = reference.partition("#")
     if base and base != str(root.get("$id", "")).rstrip("#"):
         return False
@@ -156,7 +159,7 @@ def _at(value: object, pointer: str) -> object:
     return value
 
 
-def _translate_patterns(schema: dict, place: str) -> None:
+def _translate_patterns(schema: dict[str, Any], place: str) -> None:
     try:
         if "pattern" in schema:
             schema["pattern"] = to_python(schema["pattern"])

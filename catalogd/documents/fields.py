@@ -15,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
+from typing import Any
 
 from catalogd.documents.canonical import FIELDS, is_left_out, sorted_tags
 from catalogd.documents.positions import escape, unescape
@@ -47,7 +48,7 @@ class FieldChange:
     after: object
 
 
-def flatten(document: dict, whole: Collection[str] = ()) -> dict[str, object]:
+def flatten(document: dict[str, Any], whole: Collection[str] = ()) -> dict[str, object]:
     """JSON pointer -> value of each field of `document`; a tag's value is its object without "tag".
 
     Fields that canonical form leaves out are left out here. What `whole` names, and what cannot be split
@@ -65,7 +66,7 @@ def flatten(document: dict, whole: Collection[str] = ()) -> dict[str, object]:
     return fields
 
 
-def unflatten(fields: dict[str, object]) -> dict:
+def unflatten(fields: dict[str, object]) -> dict[str, Any]:
     """The document that flattens to `fields`; of a repository always with `tags`, sorted."""
     document: dict[str, object] = {}
     split: dict[str, dict[str, object]] = {}
@@ -82,7 +83,7 @@ def unflatten(fields: dict[str, object]) -> dict:
     return {key: document[key] for key in (*FIELDS, *sorted(set(document) - set(FIELDS))) if key in document}
 
 
-def diff(before: dict | None, after: dict | None) -> list[FieldChange]:
+def diff(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[FieldChange]:
     """What changed from `before` to `after`, sorted by pointer; None is a document that does not exist.
 
     A document that appears or goes away is one change, with the pointer "".
@@ -101,7 +102,7 @@ def diff(before: dict | None, after: dict | None) -> list[FieldChange]:
     ]
 
 
-def flatten_alike(*documents: dict) -> list[dict[str, object]]:
+def flatten_alike(*documents: dict[str, Any]) -> list[dict[str, object]]:
     """Each of `documents` flattened; what cannot be split in one of them is split in none."""
     whole = {
         key

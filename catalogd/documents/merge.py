@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from catalogd.documents.fields import ABSENT, flatten_alike, same, unflatten
 from catalogd.documents.organizations import LISTS
@@ -34,11 +35,11 @@ class Conflict:
 class Merged:
     """`document` is None where the merge deletes it. Where there are conflicts it holds our side of them."""
 
-    document: dict | None
+    document: dict[str, Any] | None
     conflicts: list[Conflict]
     fields: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
-    def with_fields(self, values: Mapping[str, object]) -> dict | None:
+    def with_fields(self, values: Mapping[str, object]) -> dict[str, Any] | None:
         """`document` with other values for fields in conflict, by their pointers; ABSENT takes one away."""
         if "" in values:
             whole = values[""]
@@ -47,7 +48,7 @@ class Merged:
         return _put_together({pointer: value for pointer, value in merged.items() if value is not ABSENT})
 
 
-def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
+def merge(base: dict[str, Any] | None, ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> Merged:
     """`ours` with what changed from `base` to `theirs`; None is a document that does not exist.
 
     Of `updated_at` the later one is taken, of counters that both have changed ours, and the earlier `created_at` of two
@@ -70,7 +71,9 @@ def merge(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
     return Merged(_put_together(merged), sorted(conflicts, key=lambda conflict: conflict.pointer), merged)
 
 
-def merge_on_all(bases: Sequence[dict | None], ours: dict | None, theirs: dict | None) -> Merged:
+def merge_on_all(
+    bases: Sequence[dict[str, Any] | None], ours: dict[str, Any] | None, theirs: dict[str, Any] | None
+) -> Merged:
     """As merge(), for several bases, which need not agree: a conflict as well is what comes out otherwise on one."""
     first, *others = [merge(base, ours, theirs) for base in bases]
     conflicts = {conflict.pointer: conflict for merged in (first, *others) for conflict in merged.conflicts}
@@ -94,7 +97,7 @@ def _differing(one: Merged, other: Merged) -> Iterator[str]:
             yield pointer
 
 
-def _taken_apart(*documents: dict) -> list[dict[str, object]]:
+def _taken_apart(*documents: dict[str, Any]) -> list[dict[str, object]]:
     """The fields of each, with a field for each member in place of lists; "" is the value of an empty list."""
     flat = flatten_alike(*documents)
     if any("repo_name" in document for document in documents):
@@ -110,7 +113,7 @@ def _taken_apart(*documents: dict) -> list[dict[str, object]]:
     return flat
 
 
-def _put_together(fields: Mapping[str, object]) -> dict:
+def _put_together(fields: Mapping[str, object]) -> dict[str, Any]:
     lists: dict[str, object] = {}
     others: dict[str, object] = {}
     for pointer, value in fields.items():
@@ -143,7 +146,7 @@ def _that_belong_together(pointers: Iterable[str]) -> list[list[str]]:
     return list(found.values())
 
 
-def _merge_deletion(base: dict | None, ours: dict | None, theirs: dict | None) -> Merged:
+def _merge_deletion(base: dict[str, Any] | None, ours: dict[str, Any] | None, theirs: dict[str, Any] | None) -> Merged:
     """The merge where at least one side has no document."""
     left = theirs if ours is None else ours
     if left is None:
@@ -156,7 +159,7 @@ def _merge_deletion(base: dict | None, ours: dict | None, theirs: dict | None) -
     return Merged(ours, [Conflict("", *sides)])
 
 
-def _same_but_for_use(one: dict, other: dict) -> bool:
+def _same_but_for_use(one: dict[str, Any], other: dict[str, Any]) -> bool:
     first, second = flatten_alike(one, other)
     return all(
         same(first.get(pointer, ABSENT), second.get(pointer, ABSENT))
@@ -165,7 +168,7 @@ def _same_but_for_use(one: dict, other: dict) -> bool:
     )
 
 
-def _merge_field(pointer: str, base: list, ours: list, theirs: list) -> tuple[list, bool]:
+def _merge_field(pointer: str, base: list[Any], ours: list[Any], theirs: list[Any]) -> tuple[list[Any], bool]:
     """(the merged values, whether the sides are in conflict); of most fields there is one value a side."""
     if pointer in COUNTERS:
         return (theirs if ours == [ABSENT] or same(base, ours) else ours), False

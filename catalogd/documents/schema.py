@@ -8,6 +8,7 @@ from functools import cache
 from importlib import resources
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from jsonschema import Draft202012Validator, FormatChecker, ValidationError, validators
 from jsonschema.protocols import Validator
@@ -40,7 +41,7 @@ def builtin_schema(kind: str) -> bytes:
     return (Path(__file__).parents[2] / name).read_bytes()
 
 
-def openapi_schema(kind: str) -> dict:
+def openapi_schema(kind: str) -> dict[str, Any]:
     """A copy of the built-in schema without `$schema` and `$id`, to stand within an OpenAPI description."""
     schema = json.loads(builtin_schema(kind))
     return {key: value for key, value in schema.items() if key not in ("$schema", "$id")}
@@ -91,7 +92,7 @@ class Schemas:
         faults = list(islice(self._faults(kind, document, identity), MAX_FAULTS))
         return list(dict.fromkeys(faults))
 
-    def _faults(self, kind: str, document: dict, identity: tuple[str, ...] | None) -> Iterator[Fault]:
+    def _faults(self, kind: str, document: dict[str, Any], identity: tuple[str, ...] | None) -> Iterator[Fault]:
         too_large = _fault_in_settings(document)
         if too_large:
             # Nothing below is safe from its depth.
@@ -123,7 +124,7 @@ class _Rules:
         # A schema that refers to itself without end mostly shows it on the emptiest document.
         self.faults({})
 
-    def faults(self, document: dict) -> list[Fault]:
+    def faults(self, document: dict[str, Any]) -> list[Fault]:
         """At most MAX_FAULTS. Raises BrokenSchema if the schema does not come to an end."""
         try:
             return [] if self._fits(document) else self._explained(document)
@@ -132,12 +133,12 @@ class _Rules:
                 return [Fault("", f"must not be nested deeper than {MAX_DEPTH} levels")]
             raise BrokenSchema(f"{self._name} refers to itself without end.") from None
 
-    def _explained(self, document: dict) -> list[Fault]:
+    def _explained(self, document: dict[str, Any]) -> list[Fault]:
         errors = self._validator.iter_errors(document)
         return list(islice((fault for error in errors for fault in faults_of(error)), MAX_FAULTS))
 
 
-def _items(validator: Validator, items: object, instance: object, schema: dict) -> Iterator[ValidationError]:
+def _items(validator: Validator, items: object, instance: object, schema: dict[str, Any]) -> Iterator[ValidationError]:
     """The keyword of jsonschema, but quick over items that fit: one bad tag of 10,000 is soon found."""
     if not isinstance(instance, list):
         return
@@ -160,7 +161,7 @@ def _builtin_rules(kind: str) -> _Rules:
     return _Rules(builtin_schema(kind), schema_path(kind))
 
 
-def _fault_in_settings(document: dict) -> Fault | None:
+def _fault_in_settings(document: dict[str, Any]) -> Fault | None:
     """What is wrong with the size of `build_config`, of which the schema sees only the surface."""
     config = document.get("build_config")
     if not isinstance(config, dict):
@@ -186,7 +187,9 @@ def _is_deeper(value: object, levels: int) -> bool:
     return bool(containers)
 
 
-def _faults_in_names(document: dict, fields: tuple[str, ...], identity: tuple[str, ...] | None) -> Iterator[Fault]:
+def _faults_in_names(
+    document: dict[str, Any], fields: tuple[str, ...], identity: tuple[str, ...] | None
+) -> Iterator[Fault]:
     """What no schema can say of the names: devices of Windows, reserved endings, and the path's own names."""
     for index, field in enumerate(fields):
         if field not in document:
@@ -199,7 +202,7 @@ def _faults_in_names(document: dict, fields: tuple[str, ...], identity: tuple[st
             yield Fault(f"/{field}", f"must be {shown(identity[index])}, as in the document's path, not {shown(name)}")
 
 
-def _repeated_tags(document: dict) -> Iterator[Fault]:
+def _repeated_tags(document: dict[str, Any]) -> Iterator[Fault]:
     tags = document.get("tags")
     if not isinstance(tags, list):
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterable
+from typing import Any
 
 from jsonschema import ValidationError
 
@@ -95,34 +96,34 @@ def _unknown_members(error: ValidationError) -> Iterable[tuple[str, str]]:
     ]
 
 
-def _type(types: object, value: object, _: dict) -> str:
+def _type(types: object, value: object, _: dict[str, Any]) -> str:
     names = [types] if isinstance(types, str) else list(types)
     return f"must be {' or '.join(_ARTICLES.get(name, name) for name in names)}, not {shown(value)}"
 
 
-def _enum(choices: list, value: object, _: dict) -> str:
+def _enum(choices: list[Any], value: object, _: dict[str, Any]) -> str:
     listed = ", ".join(shown(choice) for choice in choices[:_MAX_CHOICES])
     return f"must be one of {listed}, not {shown(value)}"
 
 
-def _pattern(pattern: str, value: object, schema: dict) -> str:
+def _pattern(pattern: str, value: object, schema: dict[str, Any]) -> str:
     wanted = _described(schema) or f". It must match the pattern {shown(pattern)}"
     return f"{shown(value)} is not of the right form{wanted}"
 
 
-def _format(name: str, value: object, schema: dict) -> str:
+def _format(name: str, value: object, schema: dict[str, Any]) -> str:
     return f"{shown(value)} is no {name} that exists{_described(schema)}"
 
 
-def _at_least(unit: str) -> Callable[[int, object, dict], str]:
+def _at_least(unit: str) -> Callable[[int, object, dict[str, Any]], str]:
     return lambda limit, value, _: f"must have at least {limit:,} {unit}, and has {len(value):,}"
 
 
-def _at_most(unit: str) -> Callable[[int, object, dict], str]:
+def _at_most(unit: str) -> Callable[[int, object, dict[str, Any]], str]:
     return lambda limit, value, _: f"must have at most {limit:,} {unit}, and has {len(value):,}"
 
 
-def _unique(_limit: object, items: list, _schema: dict) -> str:
+def _unique(_limit: object, items: list[Any], _schema: dict[str, Any]) -> str:
     seen: set[str] = set()
     for item in items:
         text = json.dumps(item, sort_keys=True)

@@ -6,6 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from typing import Any
 
 from catalogd import names
 from catalogd.catalog import FieldConflict
@@ -159,7 +160,7 @@ class Outcomes:
         return isinstance(document, dict) and document.get("is_public", True) is True
 
 
-def canonical_of(document: dict) -> dict:
+def canonical_of(document: dict[str, Any]) -> dict[str, Any]:
     """With its defaults, so that to leave one out is no difference; as it is where it cannot be completed."""
     try:
         return canonical.complete(document) if "repo_name" in document else document

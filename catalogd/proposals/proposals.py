@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from catalogd import names
 from catalogd.catalog import Caller, Found, Page, TagsFound, bodies
 from catalogd.catalog.base import Document, no_repository, parse_stored
@@ -65,7 +67,7 @@ class Proposals(Pushed, Reviewing, Merges):
         document, blob, commit = self._would_be(caller, namespace, repo_name, number)
         return TagsFound(document["tags"], blob, commit)
 
-    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, number: int) -> tuple[dict, str]:
+    def tag(self, caller: Caller, namespace: str, repo_name: str, tag: str, number: int) -> tuple[dict[str, Any], str]:
         """(the tag, the commit read), as detail()."""
         names.check_tag(tag)
         found = self.tags(caller, namespace, repo_name, number)

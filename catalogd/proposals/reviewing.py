@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 from catalogd import rights
 from catalogd.catalog import Caller
@@ -99,7 +100,7 @@ def _require_room(proposal: Proposal, verdict: object) -> None:
         raise Conflict(f"The proposal has {len(proposal.reviews):,} reviews, which are the most that one can have.")
 
 
-def _path(given: dict, proposal: Proposal) -> str | None:
+def _path(given: dict[str, Any], proposal: Proposal) -> str | None:
     """The file that a review is about. Raises Invalid."""
     if "namespace" not in given:
         return None
@@ -109,7 +110,7 @@ def _path(given: dict, proposal: Proposal) -> str | None:
     return path
 
 
-def _pointer(given: dict) -> str | None:
+def _pointer(given: dict[str, Any]) -> str | None:
     """Raises Invalid."""
     pointer = given.get("pointer")
     if pointer is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from typing import Any
 
 import falcon
 
@@ -59,7 +60,7 @@ class Sync:
             raise Unauthenticated("The webhook is not signed with the sync_secret of this server.")
 
 
-def is_signed(env: dict, secret: bytes, body: bytes) -> bool:
+def is_signed(env: dict[str, Any], secret: bytes, body: bytes) -> bool:
     """Whether one of the headers of a webhook, in WSGI's form, proves that its sender knows the secret."""
     digest = hmac.new(secret, body, hashlib.sha256).hexdigest()
     expected = {name: (prefix + digest).encode() for name, prefix in _SIGNED.items()} | {_TOKEN: secret}
