@@ -16,7 +16,7 @@ from typing import Any
 
 from catalogd.documents.fields import same
 
-Check = Callable[[object], bool]
+Check = Callable[[Any], bool]
 
 # RFC 3339, section 5.6: date-time.
 _DATE_TIME = re.compile(
@@ -33,6 +33,12 @@ _TYPES: dict[str, tuple[type, ...]] = {
     "string": (str,),
     "array": (list,),
     "object": (dict,),
+}
+_LIMITS: dict[str, Callable[[Any], Check]] = {
+    "minimum": lambda limit: lambda value: value >= limit,
+    "maximum": lambda limit: lambda value: value <= limit,
+    "exclusiveMinimum": lambda limit: lambda value: value > limit,
+    "exclusiveMaximum": lambda limit: lambda value: value < limit,
 }
 _SAYS_NOTHING = frozenset(
     {
@@ -174,15 +180,7 @@ def _checks_of_number(kind: type, schema: dict[str, Any]) -> list[Check]:
     names = schema.get("type", "number")
     if kind is float and "number" not in ([names] if isinstance(names, str) else names):
         checks.append(float.is_integer)
-    for keyword, fits in (
-        ("minimum", lambda limit: lambda value: value >= limit),
-        ("maximum", lambda limit: lambda value: value <= limit),
-        ("exclusiveMinimum", lambda limit: lambda value: value > limit),
-        ("exclusiveMaximum", lambda limit: lambda value: value < limit),
-    ):
-        if keyword in schema:
-            checks.append(fits(schema[keyword]))
-    return checks
+    return checks + [fits(schema[keyword]) for keyword, fits in _LIMITS.items() if keyword in schema]
 
 
 def _checks_of_array(schema: dict[str, Any]) -> list[Check]:

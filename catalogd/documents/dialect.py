@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from typing import Any
 from urllib.parse import unquote
 
-from jsonschema import Draft202012Validator, SchemaError
+from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
 from catalogd.documents import strict
 from catalogd.documents.positions import escape, unescape
@@ -96,7 +96,7 @@ def to_python(pattern: str) -> str:
 def _check_against_metaschema(schema: dict[str, Any], name: str) -> None:
     try:
         # Patterns are compiled later, in their translated form.
-        Draft202012Validator.check_schema(schema, format_checker=None)
+        Draft202012Validator.check_schema(schema, format_checker=FormatChecker(formats=()))
     except SchemaError as error:
         pointer = "".join(f"/{escape(str(part))}" for part in error.absolute_path)
         raise BrokenSchema(f'{name} is not a valid schema, at "{pointer}": {error.message[:_MAX_QUOTED]}') from error

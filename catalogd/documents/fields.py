@@ -48,13 +48,13 @@ class FieldChange:
     after: object
 
 
-def flatten(document: dict[str, Any], whole: Collection[str] = ()) -> dict[str, object]:
+def flatten(document: dict[str, Any], whole: Collection[str] = ()) -> dict[str, Any]:
     """JSON pointer -> value of each field of `document`; a tag's value is its object without "tag".
 
     Fields that canonical form leaves out are left out here. What `whole` names, and what cannot be split
     (tags without or with the same names, labels that are no object), is one field.
     """
-    fields: dict[str, object] = {}
+    fields: dict[str, Any] = {}
     for key, value in document.items():
         if is_left_out(key, value):
             continue
@@ -66,10 +66,10 @@ def flatten(document: dict[str, Any], whole: Collection[str] = ()) -> dict[str, 
     return fields
 
 
-def unflatten(fields: dict[str, object]) -> dict[str, Any]:
+def unflatten(fields: dict[str, Any]) -> dict[str, Any]:
     """The document that flattens to `fields`; of a repository always with `tags`, sorted."""
-    document: dict[str, object] = {}
-    split: dict[str, dict[str, object]] = {}
+    document: dict[str, Any] = {}
+    split: dict[str, dict[str, Any]] = {}
     for pointer, value in fields.items():
         key, slash, name = pointer[1:].partition("/")
         if slash:
@@ -102,7 +102,7 @@ def diff(before: dict[str, Any] | None, after: dict[str, Any] | None) -> list[Fi
     ]
 
 
-def flatten_alike(*documents: dict[str, Any]) -> list[dict[str, object]]:
+def flatten_alike(*documents: dict[str, Any]) -> list[dict[str, Any]]:
     """Each of `documents` flattened; what cannot be split in one of them is split in none."""
     whole = {
         key
@@ -113,7 +113,7 @@ def flatten_alike(*documents: dict[str, Any]) -> list[dict[str, object]]:
     return [flatten(document, whole) for document in documents]
 
 
-def same(one: object, other: object) -> bool:
+def same(one: Any, other: Any) -> bool:
     """Whether two JSON values are the same; unlike in Python, true is not 1."""
     if one is other:
         return True
@@ -126,13 +126,13 @@ def same(one: object, other: object) -> bool:
     return True
 
 
-def _parts(key: str, value: object) -> dict[str, object] | None:
+def _parts(key: str, value: object) -> dict[str, Any] | None:
     """Name -> value of the parts of a field that is split; None if it cannot be."""
     if key in _KEYED:
         return value if isinstance(value, dict) else None
     if not isinstance(value, list):
         return None
-    parts = {}
+    parts: dict[str, Any] = {}
     for tag in value:
         if not isinstance(tag, dict) or not isinstance(tag.get("tag"), str) or tag["tag"] in parts:
             return None

@@ -97,7 +97,7 @@ def _differing(one: Merged, other: Merged) -> Iterator[str]:
             yield pointer
 
 
-def _taken_apart(*documents: dict[str, Any]) -> list[dict[str, object]]:
+def _taken_apart(*documents: dict[str, Any]) -> list[dict[str, Any]]:
     """The fields of each, with a field for each member in place of lists; "" is the value of an empty list."""
     flat = flatten_alike(*documents)
     if any("repo_name" in document for document in documents):
@@ -114,18 +114,15 @@ def _taken_apart(*documents: dict[str, Any]) -> list[dict[str, object]]:
 
 
 def _put_together(fields: Mapping[str, object]) -> dict[str, Any]:
-    lists: dict[str, object] = {}
-    others: dict[str, object] = {}
+    lists: dict[str, list[Any]] = {}
+    others: dict[str, Any] = {}
     for pointer, value in fields.items():
         name, slash, member = pointer[1:].partition("/")
         if slash and name in LISTS:
-            members = lists.setdefault(f"/{name}", [])
-            assert isinstance(members, list)
-            members += [value] if member else []
+            lists.setdefault(f"/{name}", []).extend([value] if member else [])
         else:
             others[pointer] = value
     for members in lists.values():
-        assert isinstance(members, list)
         members.sort()
     return unflatten(others | lists)
 

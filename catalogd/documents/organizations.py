@@ -40,6 +40,7 @@ def parse(namespace: str, data: bytes) -> Document:
     fault = fault_in(namespace, document)
     if fault is not None:
         raise Malformed(fault)
+    assert isinstance(document, dict)
     return complete(document)
 
 

@@ -101,12 +101,13 @@ def covers(pointers: Iterable[str], pointer: str) -> bool:
 
 
 def _rules(given: Mapping[str, Any], base: Rules) -> Rules:
-    members = {name: given[name] for name in _MEMBERS if name in given}
+    members: dict[str, Any] = {}
+    for name in _MEMBERS:
+        if name in given:
+            members[name] = tuple(given[name]) if isinstance(given[name], list) else given[name]
     if "approvals" in members:
         members["approvals"] = int(members["approvals"])  # to a schema 2.0 is a whole number
-    return replace(
-        base, **{name: tuple(value) if isinstance(value, list) else value for name, value in members.items()}
-    )
+    return replace(base, **members)
 
 
 def _ordered(given: Mapping[str, Any]) -> dict[str, Any]:

@@ -30,16 +30,19 @@ _ARTICLES = {
 def faults_of(error: ValidationError) -> Iterable[Fault]:
     """The faults that one error of jsonschema stands for."""
     pointer = pointer_of(error.absolute_path)
+    # An error that a validator has found has all of its parts, which its type does not say.
+    wanted: Any = error.validator_value
+    instance: Any = error.instance
     if _is_about_a_key(error):
-        pointer = f"{pointer}/{escape(str(error.instance))}"
+        pointer = f"{pointer}/{escape(str(instance))}"
         return [Fault(pointer, f"is not a valid key: {_words(error)}")]
     if error.validator == "required":
         return [
             Fault(f"{pointer}/{escape(name)}", f"is required{_described(_member(error.schema, name))}")
-            for name in error.validator_value
-            if name not in error.instance
+            for name in wanted
+            if name not in instance
         ]
-    if error.validator == "additionalProperties" and error.validator_value is False:
+    if error.validator == "additionalProperties" and wanted is False:
         return [Fault(f"{pointer}/{escape(name)}", detail) for name, detail in _unknown_members(error)]
     return [Fault(pointer, _words(error))]
 
@@ -68,7 +71,7 @@ def _is_about_a_key(error: ValidationError) -> bool:
 
 
 def _words(error: ValidationError) -> str:
-    word = _WORDS.get(error.validator)
+    word = _WORDS.get(str(error.validator))
     if word is None or not isinstance(error.schema, dict):
         return f'does not fit the rule "{error.validator}" of the schema{_described(error.schema)}'
     return word(error.validator_value, error.instance, error.schema)
@@ -84,19 +87,21 @@ def _member(schema: object, name: str) -> object:
 
 
 def _unknown_members(error: ValidationError) -> Iterable[tuple[str, str]]:
-    known = error.schema.get("properties", {})
-    patterns = error.schema.get("patternProperties", {})
+    schema: Any = error.schema
+    instance: Any = error.instance
+    known = schema.get("properties", {})
+    patterns = schema.get("patternProperties", {})
     detail = "is not a known field and must be left out"
     if known:
         detail += f"; known are {', '.join(list(known)[:_MAX_CHOICES])}"
     return [
         (name, detail)
-        for name in error.instance
+        for name in instance
         if name not in known and not any(re.search(pattern, name) for pattern in patterns)
     ]
 
 
-def _type(types: object, value: object, _: dict[str, Any]) -> str:
+def _type(types: Any, value: object, _: dict[str, Any]) -> str:
     names = [types] if isinstance(types, str) else list(types)
     return f"must be {' or '.join(_ARTICLES.get(name, name) for name in names)}, not {shown(value)}"
 
@@ -115,11 +120,11 @@ def _format(name: str, value: object, schema: dict[str, Any]) -> str:
     return f"{shown(value)} is no {name} that exists{_described(schema)}"
 
 
-def _at_least(unit: str) -> Callable[[int, object, dict[str, Any]], str]:
+def _at_least(unit: str) -> Callable[[int, Any, dict[str, Any]], str]:
     return lambda limit, value, _: f"must have at least {limit:,} {unit}, and has {len(value):,}"
 
 
-def _at_most(unit: str) -> Callable[[int, object, dict[str, Any]], str]:
+def _at_most(unit: str) -> Callable[[int, Any, dict[str, Any]], str]:
     return lambda limit, value, _: f"must have at most {limit:,} {unit}, and has {len(value):,}"
 
 
