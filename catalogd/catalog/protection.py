@@ -7,7 +7,7 @@ from functools import lru_cache
 from typing import Any
 
 from catalogd import names
-from catalogd.documents import canonical, diff, loads
+from catalogd.documents import comparable, diff, loads
 from catalogd.documents.merge import COUNTERS, UPDATED_AT
 from catalogd.documents.policy import NO_POLICY, Policy, covers, parse_policy
 from catalogd.errors import CatalogdError, Conflict, Fault, Malformed, Protected
@@ -74,9 +74,4 @@ def _object_in(data: bytes) -> dict[str, Any]:
         return {}
     if not isinstance(document, dict):
         return {}
-    # With its defaults where it can be, so that to leave one out is no difference.
-    return canonical.complete(document) if "repo_name" in document and _can_be_completed(document) else document
-
-
-def _can_be_completed(document: dict[str, Any]) -> bool:
-    return isinstance(document.get("tags") or [], list) and isinstance(document.get("labels") or {}, dict)
+    return comparable(document)

@@ -1,6 +1,6 @@
 """Documents: strict JSON in, canonical bytes out, schemas in between, and changes field by field."""
 
-from catalogd.documents.canonical import complete, dumps, sorted_tags
+from catalogd.documents.canonical import comparable, complete, dumps, sorted_tags
 from catalogd.documents.fields import ABSENT, Absence, FieldChange, diff, flatten, same, unflatten
 from catalogd.documents.merge import Conflict, Merged, merge, merge_on_all
 from catalogd.documents.organizations import Role
@@ -17,6 +17,7 @@ __all__ = [
     "Role",
     "Schemas",
     "builtin_schema",
+    "comparable",
     "complete",
     "describe",
     "diff",

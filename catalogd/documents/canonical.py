@@ -114,6 +114,14 @@ def complete(document: dict[str, Any]) -> dict[str, Any]:
     return {key: filled[key] for key in _order(filled, FIELDS, _KNOWN)}
 
 
+def comparable(document: dict[str, Any]) -> dict[str, Any]:
+    """Any document with its defaults where it is a repository's and can have them, so that to leave one out is no
+    difference; else as it is.
+    """
+    can_be_completed = isinstance(document.get("tags") or [], list) and isinstance(document.get("labels") or {}, dict)
+    return complete(document) if "repo_name" in document and can_be_completed else document
+
+
 def is_left_out(key: str, value: object) -> bool:
     """Whether canonical form does not write the field `key` where it has this value."""
     return key in _LEFT_OUT_IF_EMPTY and (value is None or value == {})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -13,7 +13,7 @@ from catalogd.catalog import FieldConflict
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
 from catalogd.catalog.settling import BothSides, Decide, faults_in, undecided
 from catalogd.check import ERROR, Finding
-from catalogd.documents import canonical, diff, line_of, lines, loads
+from catalogd.documents import FieldChange, comparable, diff, line_of, lines, loads
 from catalogd.documents.merge import UPDATED_AT
 from catalogd.errors import CatalogdError, Conflict, Invalid, Malformed
 from catalogd.proposals.shapes import Changed, Merging, Proposal
@@ -94,6 +94,14 @@ class Outcomes:
         """
         return None if change.old is None or change.new is None else self._pointers(change.old, change.new)
 
+    def fields(self, change: Changed) -> Sequence[FieldChange] | None:
+        """What a change does to the fields of a document, but for the time of the last change; None where it is of
+        something else, or where one side cannot be read.
+        """
+        if change.repository is None and change.namespace is None:
+            return None
+        return self._fields_between(change.old, change.new)
+
     def is_public(self, blob: str | None) -> bool:
         """Whether everybody may see the document of a repository in a blob; True where there is none, False where it
         is lost.
@@ -143,26 +151,28 @@ class Outcomes:
             yield Finding(ERROR, path, 1, "", error.detail, "")
 
     def _pointers_between(self, old: str, new: str) -> frozenset[str] | None:
+        found = self._fields_between(old, new)
+        return None if found is None else frozenset(change.pointer for change in found)
+
+    def _fields_between(self, old: str | None, new: str | None) -> list[FieldChange] | None:
         try:
-            before, after = loads(self.content(old) or b""), loads(self.content(new) or b"")
-        except (Malformed, KeyError):
+            before, after = self._document(old), self._document(new)
+        except (Malformed, KeyError):  # it is none, or lost
             return None
-        if not isinstance(before, dict) or not isinstance(after, dict):
-            return None
-        pointers = {change.pointer for change in diff(canonical_of(before), canonical_of(after))}
-        return frozenset(pointers - {UPDATED_AT})
+        return [change for change in diff(before, after) if change.pointer != UPDATED_AT]
 
     def _blob_is_public(self, blob: str) -> bool:
         try:
-            document = loads(self.content(blob) or b"")
-        except (Malformed, KeyError):  # it is none, or lost
+            document = self._document(blob)
+        except (Malformed, KeyError):
             return False
-        return isinstance(document, dict) and document.get("is_public", True) is True
+        return document is not None and document.get("is_public", True) is True
 
-
-def canonical_of(document: dict[str, Any]) -> dict[str, Any]:
-    """With its defaults, so that to leave one out is no difference; as it is where it cannot be completed."""
-    try:
-        return canonical.complete(document) if "repo_name" in document else document
-    except (TypeError, ValueError, AttributeError):
-        return document
+    def _document(self, blob: str | None) -> dict[str, Any] | None:
+        """As comparable(); None for no blob. Raises Malformed, and KeyError where it is lost."""
+        if blob is None:
+            return None
+        document = loads(self.content(blob) or b"")
+        if not isinstance(document, dict):
+            raise Malformed("The document must be a JSON object.")
+        return comparable(document)

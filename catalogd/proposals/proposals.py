@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from catalogd import names
 from catalogd.catalog import Caller, Found, Page, TagsFound, bodies
 from catalogd.catalog.base import Document, no_repository, parse_stored
 from catalogd.catalog.repositories import page_of
-from catalogd.documents import diff, loads
-from catalogd.errors import Conflict, Malformed
+from catalogd.errors import Conflict
 from catalogd.proposals.base import Main, as_told
 from catalogd.proposals.merges import Merges, NotMergeable
-from catalogd.proposals.outcome import canonical_of
 from catalogd.proposals.pushed import Pushed
 from catalogd.proposals.reviewing import Reviewing
 from catalogd.proposals.shapes import OPEN, Changed, FileDiff, Proposal, ProposalQuery, View
@@ -34,7 +33,7 @@ class Proposals(Pushed, Reviewing, Merges):
         self._require_primary()
         self._mirror.check()
         main, admins, visibility = self._store.snapshot(), self._admins(), self._visibility(caller)
-        chosen = [each for each in reversed(self._register.proposals().values()) if _matches(each, query)]
+        chosen = [each for each in reversed([*self._register.proposals().values()]) if _matches(each, query)]
         found = self._seen_of(visibility, chosen, main)
         if query.reviewer is not None:
             knows_all = visibility.everything or query.reviewer == caller.account.name
@@ -44,13 +43,13 @@ class Proposals(Pushed, Reviewing, Merges):
         views = [self._seen(visibility, each, main, admins) for each in found[start : start + query.page_size]]
         return page_of(len(found), views, main.commit or "", query.page)
 
-    def diff(self, caller: Caller, number: int) -> tuple[View, list[FileDiff]]:
+    def diff(self, caller: Caller, number: int) -> tuple[View, Sequence[FileDiff]]:
         """What it does to each file, against its base. Raises NotFound, ReadOnly."""
         view = self.get(caller, number)
         revision = view.proposal.revision
         unified = self._repository.unified_diff(revision.base, revision.head)
         return view, [
-            FileDiff(change.path, tuple(self._fields(change)), unified.get(change.path, ""))
+            FileDiff(change.path, tuple(self._outcomes.fields(change) or ()), unified.get(change.path, ""))
             for change in revision.changes
         ]
 
@@ -118,21 +117,6 @@ class Proposals(Pushed, Reviewing, Merges):
             if each.missing and may_approve and reviewer not in each.given_by:
                 return True
         return False
-
-    def _fields(self, change: Changed) -> list:
-        if change.repository is None and change.namespace is None:
-            return []
-        try:
-            before, after = (
-                None if blob is None else loads(self._outcomes.content(blob) or b"")
-                for blob in (change.old, change.new)
-            )
-        except Malformed:
-            return []
-        if not all(side is None or isinstance(side, dict) for side in (before, after)):
-            return []
-        before, after = (side and canonical_of(side) for side in (before, after))
-        return [found for found in diff(before, after) if found.pointer != "/updated_at"]
 
 
 def _matches(proposal: Proposal, query: ProposalQuery) -> bool:
