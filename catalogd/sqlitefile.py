@@ -74,7 +74,7 @@ class Changes:
         """Another number after each change by another connection; None where it cannot be told now."""
         try:
             with self._guard:
-                return self._connection.execute("PRAGMA data_version").fetchone()[0]
+                return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
         except sqlite3.Error:
             return None
 

@@ -22,7 +22,7 @@ class DocumentQueries:
     def mirrored(self) -> str | None:
         """The id of the commit that the documents are of; None for an empty read model."""
         with self._connections.reader() as connection:
-            return connection.execute("SELECT commit_id FROM meta").fetchone()[0]
+            return schema.mirrored(connection)
 
     def get(self, namespace: str, repo_name: str, *, private: bool = True) -> Row | None:
         """A document without its tags; without `private` only one that is public.
@@ -90,7 +90,7 @@ class DocumentQueries:
     def batch(self) -> int:
         """The newest batch of activity that the documents count; 0 if none."""
         with self._connections.reader() as connection:
-            return connection.execute("SELECT batch FROM meta").fetchone()[0]
+            return int(connection.execute("SELECT batch FROM meta").fetchone()[0])
 
     def blobs(self) -> Iterator[tuple[tuple[str, str], str]]:
         """((namespace, repo_name), blob) of every document."""
@@ -99,7 +99,7 @@ class DocumentQueries:
         for namespace, repo_name, blob in rows:
             yield (namespace, repo_name), blob
 
-    def faults(self) -> list[PathFault]:
+    def faults(self) -> Sequence[PathFault]:
         """The documents of the mirrored commit that cannot be shown, sorted by path."""
         with self._connections.reader() as connection:
             return [PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")]

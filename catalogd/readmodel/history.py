@@ -9,9 +9,11 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from typing import Any
 
 from catalogd.errors import Malformed, NotFound
+from catalogd.readmodel import schema
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import (
@@ -98,7 +100,7 @@ class HistoryQueries:
         """
         limit, offset = window(page, page_size)
         with self._connections.snapshot() as connection:
-            commit, file = _mirrored(connection), _file_id(connection, path)
+            commit, file = schema.mirrored(connection), _file_id(connection, path)
             parameters = {**_parameters(visibility), "file": file, "floor": floor_seq, "limit": limit, "offset": offset}
             (count,) = connection.execute(
                 "SELECT count(*) FROM change WHERE file = :file AND seq >= :floor", parameters
@@ -170,7 +172,7 @@ class HistoryQueries:
             total = connection.execute(count, parameters).fetchone()[0]
             found = connection.execute(f"{listed} ORDER BY seq DESC LIMIT :limit OFFSET :offset", parameters)
             entries = [_commit_entry(connection, seq, visibility) for (seq,) in found.fetchall()]
-            return Rows(total, entries, _mirrored(connection))
+            return Rows(total, [entry for entry in entries if entry is not None], schema.mirrored(connection))
 
     def commit(self, seq: int, visibility: Visibility) -> CommitEntry | None:
         """One commit, as in commits(); None if the caller may see none of its changes.
@@ -186,7 +188,7 @@ class HistoryQueries:
         with self._connections.snapshot() as connection:
             count = _count(connection, seq, visibility, _SEEN)
             changes = _seen_changes(connection, seq, visibility, *window(page, page_size))
-            return Rows(count, changes, _mirrored(connection))
+            return Rows(count, changes, schema.mirrored(connection))
 
     def resolve(self, prefix: str) -> Position:
         """The commit with this id, or the only one whose id begins so.
@@ -250,7 +252,7 @@ class HistoryQueries:
             rows = connection.execute(
                 f"{seen} ORDER BY namespace, repo_name LIMIT :limit OFFSET :offset", parameters
             ).fetchall()
-            return Rows(count, [(path, blob) for _, _, path, blob in rows], _mirrored(connection))
+            return Rows(count, [(path, blob) for _, _, path, blob in rows], schema.mirrored(connection))
 
     def net_changes(self, from_seq: int, to_seq: int, visibility: Visibility) -> list[NetChange]:
         """The files that differ between two commits, sorted by path; the two may stand in either order.
@@ -319,10 +321,6 @@ class HistoryQueries:
         return Stats(*row)
 
 
-def _mirrored(connection: sqlite3.Connection) -> str | None:
-    return connection.execute("SELECT commit_id FROM meta").fetchone()[0]
-
-
 def _file_id(connection: sqlite3.Connection, path: str) -> int | None:
     row = connection.execute("SELECT id FROM file WHERE path = ?", (path,)).fetchone()
     return None if row is None else row[0]
@@ -358,7 +356,7 @@ def _commit_entry(connection: sqlite3.Connection, seq: int, visibility: Visibili
     is_complete = visibility.everything or made == whole
     if not is_complete and visibility.namespaces and made <= _MOST_LOOKED_AT:
         is_complete = _count(connection, seq, visibility, _WHOLE) == made
-    return CommitEntry(*head, json.loads(reviewed_by), changes=changes, complete=is_complete)
+    return CommitEntry._make((*head, json.loads(reviewed_by), changes, is_complete))
 
 
 def _blames(connection: sqlite3.Connection, seqs: Iterable[int], visibility: Visibility) -> dict[int, Blame]:
@@ -369,17 +367,18 @@ def _blames(connection: sqlite3.Connection, seqs: Iterable[int], visibility: Vis
         {**_parameters(visibility), "seqs": json.dumps(sorted(seqs))},
     )
     return {
-        seq: Blame(*commit, proposal, json.loads(reviewed_by)) if is_complete else Blame(*commit, None, [])
+        seq: Blame._make((*commit, proposal, json.loads(reviewed_by)) if is_complete else (*commit, None, []))
         for seq, *commit, proposal, reviewed_by, is_complete in rows
     }
 
 
 def _count(connection: sqlite3.Connection, seq: int, visibility: Visibility, which: str) -> int:
     """How many changes of a commit are _SEEN, or _WHOLE."""
-    return connection.execute(
+    (number,) = connection.execute(
         f"SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE seq = :seq AND {which}",
         {**_parameters(visibility), "seq": seq},
-    ).fetchone()[0]
+    ).fetchone()
+    return int(number)
 
 
 def _seen_changes(
@@ -395,19 +394,17 @@ def _seen_changes(
     return [_seen_change(row) for row in rows]
 
 
-def _seen_change(row: tuple) -> SeenChange:
+def _seen_change(row: Sequence[Any]) -> SeenChange:
     path, namespace, repo_name, action, fields, old, new, is_first_seen = row
     if is_first_seen:
         return SeenChange(path, namespace, repo_name, CREATED, [WHOLE], None, new)
     return SeenChange(path, namespace, repo_name, action, json.loads(fields), old, new)
 
 
-def _history_entry(row: tuple, floor_seq: int) -> HistoryEntry:
-    seq, *commit, reviewed_by, action, fields, old, new, complete = row
-    head = (seq, *commit, json.loads(reviewed_by))
-    if seq == floor_seq:
-        return HistoryEntry(*head, CREATED, [WHOLE], None, new, bool(complete))
-    return HistoryEntry(*head, action, json.loads(fields), old, new, bool(complete))
+def _history_entry(row: Sequence[Any], floor_seq: int) -> HistoryEntry:
+    *head, reviewed_by, action, fields, old, new, complete = row
+    change = (CREATED, [WHOLE], None, new) if head[0] == floor_seq else (action, json.loads(fields), old, new)
+    return HistoryEntry._make((*head, json.loads(reviewed_by), *change, bool(complete)))
 
 
 def _born(connection: sqlite3.Connection, file: int | None, floor_seq: int) -> int | None:

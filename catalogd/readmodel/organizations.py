@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 from catalogd.documents import Role
+from catalogd.readmodel import schema
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import OrganizationRow, Rows
@@ -50,7 +51,7 @@ class OrganizationQueries:
                 "SELECT document, blob FROM organization ORDER BY namespace LIMIT ? OFFSET ?",
                 (limit, offset),
             ).fetchall()
-            (commit,) = connection.execute("SELECT commit_id FROM meta").fetchone()
+            commit = schema.mirrored(connection)
         return Rows(count, [OrganizationRow(json.loads(document), blob) for document, blob in rows], commit)
 
     def organization(self, namespace: str) -> tuple[OrganizationRow, str] | None:

@@ -173,7 +173,13 @@ def format_of(connection: sqlite3.Connection) -> int | None:
         return None
     if connection.execute("PRAGMA application_id").fetchone()[0] != APPLICATION:
         return 0
-    return connection.execute("PRAGMA user_version").fetchone()[0]
+    return int(connection.execute("PRAGMA user_version").fetchone()[0])
+
+
+def mirrored(connection: sqlite3.Connection) -> str | None:
+    """The id of the commit that the documents are of; None for an empty read model."""
+    commit: str | None = connection.execute("SELECT commit_id FROM meta").fetchone()[0]
+    return commit
 
 
 def _statements(script: str) -> Iterator[str]:

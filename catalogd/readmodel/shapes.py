@@ -68,7 +68,7 @@ class Visibility(Protocol):
 class Rows(NamedTuple, Generic[T]):
     """One page of a list: how many there are in all, those of the page, and the commit that was mirrored."""
 
-    count: int
+    count: int  # type: ignore[assignment]  # hides tuple's own count(), which nobody asks
     rows: list[T]
     commit: str | None
 
@@ -76,8 +76,8 @@ class Rows(NamedTuple, Generic[T]):
 class Summaries(NamedTuple):
     """One page of complete documents without their tags, as Rows; `batch` as in Row."""
 
-    count: int
-    rows: list[dict[str, object]]
+    count: int  # type: ignore[assignment]  # as in Rows
+    rows: list[dict[str, Any]]
     commit: str | None
     batch: int
 
@@ -85,7 +85,7 @@ class Summaries(NamedTuple):
 class Row(NamedTuple):
     """A complete document without its tags; `batch` is the newest batch of activity that it counts."""
 
-    document: dict[str, object]
+    document: dict[str, Any]
     blob: str
     commit: str
     batch: int
@@ -94,7 +94,7 @@ class Row(NamedTuple):
 class Tags(NamedTuple):
     """The tags of a document, sorted by tag."""
 
-    tags: list[dict[str, object]]
+    tags: list[dict[str, Any]]
     is_public: bool
     blob: str
     commit: str

@@ -56,7 +56,7 @@ class Writer(Recorder):
     @property
     def mirrored(self) -> str | None:
         """The id of the commit that the documents are of; None for an empty read model."""
-        return self._execute("SELECT commit_id FROM meta").fetchone()[0]
+        return schema.mirrored(self._connection)
 
     def put(self, path: str, blob: str, data: bytes, *, document: Document | None = None) -> None:
         """The file at `path` is `data` now. `document` is what strict JSON reads from it, if the caller knows.
@@ -135,11 +135,12 @@ class Writer(Recorder):
         """When the path was first and last committed; a public one as far as anyone may know."""
         if document.get("created_at") is not None and document.get("updated_at") is not None:
             return None, None
-        return self._execute(
+        times: tuple[str | None, str | None] = self._execute(
             "SELECT (SELECT committed_at FROM commit_ WHERE seq = coalesce(file.visible_from, file.first_seq)),"
             " (SELECT committed_at FROM commit_ WHERE seq = file.last_seq) FROM file WHERE id = ?",
             (file.id,),
         ).fetchone()
+        return times
 
     def _store(self, document: int, new: Projection) -> None:
         row = self._execute(_SELECT_DOCUMENT, (document,)).fetchone()

@@ -150,4 +150,4 @@ class ActivityVerbs:
     def newest_batch(self) -> int:
         """The highest number of a batch that has rows; 0 if none has."""
         with self._database.reading() as connection:
-            return connection.execute(select(func.coalesce(func.max(activity.c.batch), 0))).scalar_one()
+            return int(connection.execute(select(func.coalesce(func.max(activity.c.batch), 0))).scalar_one())

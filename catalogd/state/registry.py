@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from sqlalchemy import Connection, bindparam, delete, func, insert, select, text, tuple_, update
+from sqlalchemy import Connection, Delete, Update, bindparam, delete, func, insert, select, text, tuple_, update
 
 from catalogd.state.activity import count_pulls
 from catalogd.state.database import Database
@@ -171,7 +171,7 @@ class RegistryVerbs:
             with self._database.writing() as connection:
                 connection.execute(delete(registry_event).where(registry_event.c.number <= min(oldest - 1, last)))
 
-    def _on_deliveries(self, statement, names: Iterable[str]) -> None:
+    def _on_deliveries(self, statement: Update | Delete, names: Iterable[str]) -> None:
         listed = list(names)
         with self._database.writing() as connection:
             for start in range(0, len(listed), _AT_ONCE):
@@ -180,7 +180,8 @@ class RegistryVerbs:
 
 
 def _known(connection: Connection, digests: set[bytes]) -> set[bytes]:
-    listed, found = list(digests), set()
+    listed = list(digests)
+    found: set[bytes] = set()
     for start in range(0, len(listed), _AT_ONCE):
         rows = connection.execute(_KNOWN_EVENTS, {"digests": listed[start : start + _AT_ONCE]})
         found.update(bytes(digest) for digest in rows.scalars())
@@ -189,7 +190,8 @@ def _known(connection: Connection, digests: set[bytes]) -> set[bytes]:
 
 def _coming(connection: Connection, names: Collection[tuple[str, str]]) -> set[tuple[str, str]]:
     """Those of the names of which a push waits."""
-    columns, listed, found = registry_change.c, sorted(names), set()
+    columns, listed = registry_change.c, sorted(names)
+    found: set[tuple[str, str]] = set()
     for start in range(0, len(listed), _AT_ONCE):
         some = tuple_(columns.namespace, columns.repo_name).in_(listed[start : start + _AT_ONCE])
         wanted = select(columns.namespace, columns.repo_name).where(columns.kind == "push", some).distinct()
