@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from catalogd.errors import Malformed, NoSpace, Unavailable
 
@@ -206,7 +206,7 @@ def scratch_file(scratch: Path) -> Iterator[BinaryIO]:
         raise NoSpace("There is too little room on the catalog's disk to answer git.")
     answer = tempfile.NamedTemporaryFile(dir=scratch, prefix=f"{os.getpid()}-")  # noqa: SIM115
     try:
-        yield answer
+        yield cast(BinaryIO, answer)  # it passes everything on to the file that it wraps
         answer.seek(0)
     except BaseException as error:
         answer.close()

@@ -248,8 +248,8 @@ class Committer:
         if group.commits:
             self._write(group)
         # Only now: what was read from an earlier edit of the group was not there until it was written.
-        for ticket, error in errors.items():
-            ticket.error = error
+        for ticket, failed in errors.items():
+            ticket.error = failed
         for ticket, outcome in outcomes.items():
             ticket.outcome = outcome
 

@@ -138,6 +138,7 @@ class Git:
         It does not work in the catalog's directory, where whoever finds a lock would take it for the owner.
         """
         started = gitpython.Git("/").execute(["git", *arguments], as_process=True, env=env, start_new_session=True)
+        assert started.proc is not None
         return Child(started.proc, started)
 
     def forget(self) -> None:
@@ -169,6 +170,7 @@ class Git:
                 stderr=subprocess.DEVNULL,
             )
         asked, answers = self._reader.stdin, self._reader.stdout
+        assert asked is not None and answers is not None
         asked.write(object_id.encode() + b"\n")
         asked.flush()
         words = answers.readline().split()

@@ -279,11 +279,11 @@ class Incoming:
             if not all(entry.is_tree for entry in sides) or not is_directory(path):
                 yield Difference(path, before, after)
                 continue
-            trees = [self._open()[1].tree(entry.id) if entry else EMPTY_TREE for entry in (before, after)]
-            self._spend(len(trees[1].raw) // _QUICKER_TREES)
-            if after is not None and not len(trees[1]):
+            was, is_now = (self._open()[1].tree(entry.id) if entry else EMPTY_TREE for entry in (before, after))
+            self._spend(len(is_now.raw) // _QUICKER_TREES)
+            if after is not None and not len(is_now):
                 yield Difference(path, before, after)  # git never makes an empty directory
-            yield from self._differences(f"{path}/", *trees, is_directory)
+            yield from self._differences(f"{path}/", was, is_now, is_directory)
 
 
 def _count(index: Path) -> int:

@@ -225,7 +225,8 @@ class Index:
         if differing and base not in (None, head):
             changes = read_raw_diff(self._git.run(*DIFF, base or "", head, "--"))
             moved = {change.path: change.old for change in changes}
-        lagging, others = [], []
+        lagging: list[_Differing] = []
+        others: list[_Differing] = []
         for entry in differing:
             is_left = entry.path in moved and moved[entry.path] == entry.indexed
             (lagging if is_left else others).append(entry)

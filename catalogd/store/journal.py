@@ -209,7 +209,7 @@ def _unpacked(payload: bytes) -> tuple[Made, ...]:
     def number() -> int:
         nonlocal at
         at += _NUMBER.size
-        return _NUMBER.unpack_from(payload, at - _NUMBER.size)[0]
+        return int(_NUMBER.unpack_from(payload, at - _NUMBER.size)[0])
 
     def content(length: int) -> bytes:
         nonlocal at

@@ -106,7 +106,8 @@ class Pack:
         for raw_id in raw_ids:
             counts[raw_id[0]] += 1
         fanout = accumulate(counts)
-        small, large = [], []
+        small: list[int] = []
+        large: list[int] = []
         for i in ids:
             offset = self._index[i][1]
             small.append(offset if offset <= _MAX_SMALL_OFFSET else 0x80000000 | len(large))
