@@ -68,6 +68,7 @@ class Parser(HTTPRequestParser):
     """Refuses requests that two readers could understand in two ways, and bodies that are too large for their path."""
 
     adj: Limits
+    error: Any
 
     def received(self, data: bytes) -> int:
         if self.header_bytes_received == 0 and data.startswith(_TLS_HANDSHAKE):
@@ -167,6 +168,8 @@ class _BoundedChunks(ChunkedReceiver):
 class Problem(ErrorTask):
     """The reply to a request that did not get as far as the application, in the form of all other errors."""
 
+    content_length: Any
+
     def execute(self) -> None:
         error: Error = self.request.error
         request_id = secrets.token_hex(16)
@@ -232,6 +235,12 @@ class Channel(HTTPChannel):
     parser_class = Parser
     task_class = Task
     error_task_class = Problem
+
+    # waitress begins them with something of another type.
+    addr: Any
+    last_activity: Any
+    socket: Any
+    outbufs: list[Any]
 
     linger_when_flushed = False
     _lingers_until: float | None = None

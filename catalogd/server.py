@@ -178,6 +178,7 @@ class _Listener(TcpWSGIServer):
         self.is_stopping = True
         self.accepting = False
         self.del_channel(self._map)
+        assert self.socket is not None
         self.socket.close()
 
     def drain(self) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,7 +31,7 @@ class Work:
     caller: Caller
 
 
-def with_proposals(command: Callable) -> Callable:
+def with_proposals(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --as, --catalog and --config; the command gets a Work first."""
 
     @functools.wraps(command)
@@ -45,7 +45,7 @@ def with_proposals(command: Callable) -> Callable:
     return _as_option(with_settings(opened))
 
 
-def body_of(members: dict[str, object]) -> object:
+def body_of(members: Mapping[str, object]) -> object:
     """What arguments say as a body, which has only what strict JSON has. Raises NotJson."""
     return loads(json.dumps(members).encode(), what="what the arguments say")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def check(path: Path, base: str | None, staged: bool, received: bool, format_: s
 def _check_received(received: Received, formatted: Callable[[Sequence[Finding], int], str]) -> None:
     """Of each branch that was pushed, what it changes; git tells on standard input what was pushed."""
     refused = False
-    for ref, base, commit in received.branches(click.get_text_stream("stdin", errors="surrogateescape").read()):
+    for ref, base, commit in received.branches(os.fsdecode(sys.stdin.buffer.read())):
         files = received.changed(base, commit)
         odd = {file.path: entry_finding(file.path, file.mode, file.size) for file in files}
         documents = [file for file in files if odd[file.path] is None and _is_checked(file.path)]

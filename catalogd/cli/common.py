@@ -33,7 +33,7 @@ config_option = click.option(
 )
 
 
-def with_settings(command: Callable) -> Callable:
+def with_settings(command: Callable[..., None]) -> Callable[..., None]:
     """Adds --catalog and --config."""
     return catalog_option(config_option(command))
 

@@ -30,8 +30,8 @@ def merge_driver(base: Path, ours: Path, theirs: Path, path: str, marker_size: i
     An empty file is a side without the document. Exit status 1 if fields are in conflict, which are named and marked
     in OURS, or if the merge does not fit the schema. What is no document is merged by line.
     """
-    sides = (file.read_bytes() for file in (base, ours, theirs))
-    merged = merge_files(path, *sides, site=schemas_beside(Path()), marker_size=marker_size)
+    old, mine, yours = (file.read_bytes() for file in (base, ours, theirs))
+    merged = merge_files(path, old, mine, yours, schemas_beside(Path()), marker_size)
     if merged.content is not None:
         ours.write_bytes(merged.content)
     if not merged.is_clean:

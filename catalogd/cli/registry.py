@@ -218,7 +218,7 @@ def _wait_for(child: subprocess.Popen[bytes], address: str, log: Path) -> None:
 def _free_port() -> int:
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
-        return found.getsockname()[1]
+        return int(found.getsockname()[1])
 
 
 def _show_commands(catalog: str, registry: str, token: str) -> None:

@@ -11,9 +11,9 @@ import tarfile
 import tempfile
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import IO, Any
 
 import click
 
@@ -71,7 +71,7 @@ def import_(
             length=len(lines), label="Checking", file=sys.stderr, hidden=not sys.stderr.isatty()
         ) as bar:
             title = "standard input" if str(file) == "-" else file.name
-            imported = opened.import_lines(hand(opened), lines, title=title, progress=_Advance(bar))
+            imported = opened.import_lines(hand(opened), lines, title=title, progress=_Advance(bar.update))
         counts = [(len(imported.created), "created"), (len(imported.updated), "updated")]
         counts.append((len(imported.unchanged), "unchanged"))
         done = ", ".join(f"{count:,} {what}" for count, what in counts if count) or "nothing in the file"
@@ -136,9 +136,9 @@ def backup(file: Path, catalog: str | None, config: Path | None) -> None:
 
 
 def _lines(file: Path) -> Iterator[bytes]:
-    raw: BinaryIO = sys.stdin.buffer if str(file) == "-" else file.open("rb")
+    raw: Any = sys.stdin.buffer if str(file) == "-" else file.open("rb")
     with raw:
-        buffered = io.BufferedReader(raw) if not isinstance(raw, io.BufferedReader) else raw
+        buffered = raw if isinstance(raw, io.BufferedReader) else io.BufferedReader(raw)
         packed = buffered.peek(2)[:2] == b"\x1f\x8b"
         stream = gzip.GzipFile(fileobj=buffered) if packed else buffered
         number = 0
@@ -152,7 +152,7 @@ def _lines(file: Path) -> Iterator[bytes]:
             raise Malformed(f"The file is no whole gzip file: it ends or breaks after line {number}.") from error
 
 
-def _write(lines: Iterator[bytes], out: BinaryIO) -> None:
+def _write(lines: Iterator[bytes], out: IO[bytes] | gzip.GzipFile) -> None:
     for line in lines:
         out.write(line + b"\n")
     out.flush()
@@ -168,11 +168,11 @@ def _add(archive: tarfile.TarFile, name: str, data: bytes) -> None:
 class _Advance:
     """Moves a progress bar to a line's number; never back, when a draft is made again."""
 
-    def __init__(self, bar) -> None:
-        self._bar = bar
+    def __init__(self, update: Callable[[int], None]):
+        self._update = update
         self._at = 0
 
     def __call__(self, number: int) -> None:
         if number > self._at:
-            self._bar.update(number - self._at)
+            self._update(number - self._at)
             self._at = number

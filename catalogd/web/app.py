@@ -57,7 +57,7 @@ def make_app(
     metrics: Metrics,
     lookout: Lookout | None = None,
     follower: RegistryFollower | None = None,
-) -> falcon.App:
+) -> falcon.App[Request, falcon.Response]:
     """The WSGI application of one catalog; with what keeps it up with a primary or an upstream, and with a registry."""
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
@@ -123,7 +123,8 @@ def _handlers(
 
 def _bound(by_name: dict[str, object], handler: str) -> Handler:
     name, _, method = handler.partition(".")
-    return getattr(by_name[name], method)
+    bound: Handler = getattr(by_name[name], method)
+    return bound
 
 
 def _logo() -> bytes:

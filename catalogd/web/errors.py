@@ -15,6 +15,7 @@ import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
+from typing import Any
 from urllib.parse import quote
 
 import falcon
@@ -189,7 +190,7 @@ def _cut(text: str) -> str:
     return text if len(text) <= _MOST_QUOTED else text[:_MOST_QUOTED] + "..."
 
 
-def install(app: falcon.App) -> None:
+def install(app: falcon.App[Any, Any]) -> None:
     """Makes every error that leaves a resource of `app` a problem."""
     app.add_error_handler(Exception, _on_unexpected)
     app.add_error_handler(CatalogdError, _on_domain_error)
@@ -221,7 +222,7 @@ def _on_http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTT
         return
     detail = error.description or _DETAILS.get(kind.status) or f"{kind.title}."
     if kind.status == 405:
-        allowed = (error.headers or {}).get("Allow", "nothing")
+        allowed = dict(error.headers or {}).get("Allow", "nothing")
         detail = f"{req.method} is not possible on this path; possible is: {allowed}."
     _reply(req, resp, kind, detail)
     if error.headers:

@@ -243,7 +243,7 @@ def _resolve(description: Description, node: Description) -> Description:
     reference = node.get("$ref")
     if reference is None:
         return node
-    target: Any = description
+    target = description
     for step in reference.removeprefix("#/").split("/"):
         target = target[step]
     return target
