@@ -43,7 +43,7 @@ class Seen(NamedTuple):
     It is made of what is shown, not of what has led there: that can be the same for two who see different things.
     """
 
-    document: Mapping[str, Any]
+    document: dict[str, Any]
     is_starred: bool
     version: str
 
@@ -112,18 +112,18 @@ class Activity:
 
     # What is shown
 
-    def seen(self, caller: Caller, document: Mapping[str, Any], batch: int | None) -> Seen:
+    def seen(self, caller: Caller, document: dict[str, Any], batch: int | None) -> Seen:
         """A document with what is pending since `batch`; with nothing for None, as one of the past has it."""
         name = (document["namespace"], document["repo_name"])
         rows, is_starred = self._known.seen(caller.account.name, name)
         shown = document if batch is None else _with(document, rows, batch)
         return Seen(shown, is_starred, _version(document, shown, is_starred))
 
-    def seen_now(self, caller: Caller, document: Mapping[str, Any]) -> Seen:
+    def seen_now(self, caller: Caller, document: dict[str, Any]) -> Seen:
         """A document that was just written, with what is pending."""
         return self.seen(caller, document, self._catalog.shown_batch())
 
-    def counted(self, documents: Iterable[Mapping[str, Any]], batch: int | None) -> Sequence[Mapping[str, Any]]:
+    def counted(self, documents: Iterable[dict[str, Any]], batch: int | None) -> Sequence[dict[str, Any]]:
         """Documents with what is pending since `batch`, as in seen()."""
         listed = list(documents)
         if batch is None or not listed:
@@ -232,7 +232,7 @@ class _Known:
         return answers
 
 
-def _with(document: Mapping[str, Any], rows: Iterable[PendingRow], batch: int) -> Mapping[str, Any]:
+def _with(document: dict[str, Any], rows: Iterable[PendingRow], batch: int) -> dict[str, Any]:
     """The document with the rows that it does not count."""
     if not rows:
         return document

@@ -125,7 +125,7 @@ def _odd(path: str, mode: str) -> Finding:
 
 def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
     """The findings in one file of data/ or namespaces/."""
-    identity = parse_document_path(path)
+    identity: tuple[str, ...] | None = parse_document_path(path)
     kind = REPOSITORY_KIND
     if identity is None:
         namespace = parse_namespace_path(path)
@@ -147,7 +147,7 @@ def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
         places = lines(data)
         for fault in faults:
             yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, _mend(kind, fault))
-    elif (canonical := dumps(document)) != data:
+    elif isinstance(document, dict) and (canonical := dumps(document)) != data:
         line = _first_difference(data, canonical)
         yield Finding(WARNING, path, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
 from catalogd.accounts.account import DEFAULT_SCOPES, SCOPE_ADMIN, UserInfo
 from catalogd.accounts.base import OnState
@@ -47,7 +48,7 @@ class Users(OnState):
         """Those of the names that users have."""
         return self._state.user_names([name for name in names if not fault_in_name(name)])
 
-    def change_user(self, name: str, *, keep_admin: bool = True, **changes: object) -> UserInfo:
+    def change_user(self, name: str, *, keep_admin: bool = True, **changes: Any) -> UserInfo:
         """Changes any of `email`, `is_admin`, `is_active`, `password`; None takes an e-mail or password away.
 
         With `keep_admin` the last active admin stays one. Raises Invalid, NotFound, Conflict.

@@ -99,11 +99,11 @@ class Joining(UseCases):
                     files[path] = both.settled(decide, conflicts)
             if conflicts:
                 raise Unjoinable(conflicts)
-            new = {path: data for path, data in files.items() if data is not None}
+            fitting = {path: data for path, data in files.items() if data is not None}
             if any(names.schema_path(kind) in files for kind in names.KINDS):  # it is to fit what is new here, too
                 here = {change.path for change in self._store.diff(bases[0], head)} - files.keys()
-                new |= {path: found[1] for path in here if (found := reading.read(path))}
-            _require_fit(new, lambda path: found[1] if (found := reading.read(path)) else None)
+                fitting |= {path: found[1] for path in here if (found := reading.read(path))}
+            _require_fit(fitting, lambda path: found[1] if (found := reading.read(path)) else None)
             return Draft(f"Merge {short(theirs)} of the upstream", files)
 
         return draft

@@ -133,7 +133,7 @@ def _mended(tags: dict[str, Tag], mend: Mend) -> tuple[dict[str, Tag], list[str]
 
 def _is_same(entry: Tag, found: Tag) -> bool:
     digest = entry.get("digest")
-    return digest == found["digest"] if digest else entry["image_id"] == found["image_id"]
+    return bool(digest == found["digest"] if digest else entry["image_id"] == found["image_id"])
 
 
 def _message(name: str, changed: list[str], removed: list[str], created: bool) -> str:

@@ -15,7 +15,8 @@ from catalogd.catalog.pushed_files import Pusher
 from catalogd.catalog.refusals import Refusals, note_of, refused, shown_path
 from catalogd.catalog.shapes import Caller
 from catalogd.check import WARNING, Finding
-from catalogd.store import FOR_REVIEW, NOTHING, Difference, Incoming, NewCommit, short
+from catalogd.documents import Schemas
+from catalogd.store import FOR_REVIEW, NOTHING, Difference, Incoming, NewCommit, Snapshot, short
 
 # In one push; and of one proposal, as much as one that is made by the API may change.
 _MOST_COMMITS = 1000
@@ -28,6 +29,8 @@ _SQUASH = "Make them anew with git rebase -i, without this change."
 _FAULTS = "It cannot be merged as it is. Mend what follows, then push again:"
 
 ChangedPath = tuple[str, str | None, str | None]
+# What a review is of: all that it takes but the other parents.
+_Sides = tuple[Incoming, Pusher, Snapshot, Snapshot, Callable[[Snapshot], Schemas], Snapshot]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,7 @@ class ProposedPushes(UseCases):
         told = [proposer.push(caller, pushed), note_of(warnings), _told(faults)]
         return "\n".join(filter(None, told))
 
-    def _sides(self, incoming: Incoming, pusher: Pusher, old: str | None, new: str) -> tuple:
+    def _sides(self, incoming: Incoming, pusher: Pusher, old: str | None, new: str) -> _Sides:
         """The review of a difference, by the roles that main has."""
         before, after = incoming.snapshot(old), incoming.snapshot(new)
         return incoming, pusher, before, after, self._schemas_in, incoming.snapshot(incoming.head)

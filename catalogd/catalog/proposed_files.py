@@ -5,6 +5,7 @@ refused, what does not fit the catalog yet is told.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 from catalogd import names
 from catalogd.catalog.pushed_files import Review, misplaced, told
@@ -27,7 +28,7 @@ class WholeReview(CommitReview):
     not among its findings, but in `faults`.
     """
 
-    def __init__(self, *given, **more):
+    def __init__(self, *given: Any, **more: Any):
         super().__init__(*given, **more)
         self.faults: list[Finding] = []
 

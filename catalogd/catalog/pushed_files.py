@@ -239,13 +239,17 @@ class Review:
                 raise
             before = {}
         # As it was pushed, for the places of its faults: complete() sorts the members.
-        given = organizations.parse(namespace, new) | strict.loads(new)
+        given = strict.loads(new)
+        assert isinstance(given, dict)
+        given = organizations.parse(namespace, new) | given
         require_members(namespace, given, before, known)
 
 
 def _overwritten(path: str, data: bytes, allowed: list[Document], now: float) -> Iterator[Finding]:
     """What of a sound document only the catalog itself may write, and is none of what is allowed."""
-    document = canonical.complete(strict.loads(data))  # type: ignore[arg-type]  # it was checked
+    given = strict.loads(data)
+    assert isinstance(given, dict)
+    document = canonical.complete(given)
     places = lines(data)
 
     def finding(pointer: str, detail: str, mend: str) -> Finding:
@@ -259,7 +263,7 @@ def _overwritten(path: str, data: bytes, allowed: list[Document], now: float) ->
     if (document.get("updated_at") or "") > latest:
         yield finding("/updated_at", "is in the future", "Leave it as it was, or leave it out.")
     before_by_name = {tag["tag"]: tag for tag in allowed[-1]["tags"]}
-    for index, tag in enumerate(strict.loads(data).get("tags", [])):  # type: ignore[union-attr]
+    for index, tag in enumerate(given.get("tags", [])):
         pushed_at, before = tag.get("pushed_at"), before_by_name.get(tag["tag"])
         if before is not None and same({**tag, "pushed_at": None}, {**before, "pushed_at": None}):
             if pushed_at != before.get("pushed_at"):

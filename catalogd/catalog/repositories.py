@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from catalogd import names, rights
@@ -231,7 +231,7 @@ class Repositories(UseCases):
         start = (query.page - 1) * query.page_size
         return page_of(len(matching), matching[start : start + query.page_size], moment.id, query.page)
 
-    def _summaries(self, rows: Iterable[tuple[str, str]]) -> list[Document]:
+    def _summaries(self, rows: Iterable[tuple[str, str]]) -> Sequence[Document]:
         documents = []
         for path, blob in rows:
             namespace, repo_name = names.parse_document_path(path) or ("", "")
@@ -241,7 +241,7 @@ class Repositories(UseCases):
         return documents
 
 
-def page_of(count: int, results: list[Any], commit: str, page: int, batch: int | None = None) -> Page:
+def page_of(count: int, results: Sequence[Any], commit: str, page: int, batch: int | None = None) -> Page:
     """Raises NotFound past the last page; the first one is there even if it is empty."""
     if page > 1 and not results:
         raise NotFound(f"There is no page {page}: the list has {count} entries.")

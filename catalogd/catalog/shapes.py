@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -89,7 +90,7 @@ class Page:
     """One page of a list, and how many there are in all; `batch` as in Found."""
 
     count: int
-    results: list[Any]
+    results: Sequence[Any]
     commit: str
     batch: int | None = None
 

@@ -352,16 +352,13 @@ class Timeline(UseCases):
             return None
         row = self._model.get(namespace, repo_name) if is_there else None
         tags = self._model.tags(namespace, repo_name) if row else None
+        document = None
         # Either may have been changed since the list was read.
-        is_seen = (
-            row and tags and all(visibility.covers(namespace, p) for p in (row.document["is_public"], tags.is_public))
-        )
-        if not is_seen:
-            action, document = "deleted", None
-        else:
-            action, document = ("updated" if was_there else "created"), {**row.document, "tags": tags.tags}
+        if row and tags and all(visibility.covers(namespace, p) for p in (row.document["is_public"], tags.is_public)):
+            document = {**row.document, "tags": tags.tags}
+        action = "deleted" if document is None else "updated" if was_there else "created"
         # By whom something was hidden is hidden, too.
-        last = change.last._asdict() if is_seen or change.new is None else None
+        last = change.last._asdict() if document is not None or change.new is None else None
         return {"namespace": namespace, "repo_name": repo_name, "action": action, "last": last, "document": document}
 
 

@@ -129,7 +129,7 @@ class Transfer(UseCases):
 
 def _is_public(namespace: str, repo_name: str, data: bytes) -> bool:
     try:
-        return parse_stored(data, namespace, repo_name)["is_public"]
+        return bool(parse_stored(data, namespace, repo_name)["is_public"])
     except Conflict:
         return False
 

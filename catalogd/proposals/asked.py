@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd import names
 from catalogd.catalog import bodies
@@ -59,7 +60,7 @@ def title(value: object, pointer: str = "/title") -> str:
     return found
 
 
-def texts(given: Mapping[str, object]) -> dict[str, str]:
+def texts(given: Mapping[str, object]) -> dict[str, Any]:
     """The title and the description, of those that are given. Raises Invalid."""
     found = {"title": title(given["title"])} if "title" in given else {}
     return found | ({"description": text(given["description"], "/description")} if "description" in given else {})

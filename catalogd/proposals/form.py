@@ -35,9 +35,11 @@ def loads(data: bytes) -> Proposal:
         members["revisions"] = tuple(_revision(revision) for revision in members["revisions"])
         members["reviews"] = tuple(Review(**review) for review in members["reviews"])
         proposal = Proposal(**members)
-        return proposal if proposal.revisions else _broken("it has no revision")
     except (ValueError, TypeError, KeyError) as error:
-        _broken(str(error))
+        raise _broken(str(error)) from error
+    if not proposal.revisions:
+        raise _broken("it has no revision")
+    return proposal
 
 
 def _revision(members: dict[str, Any]) -> Revision:
@@ -46,5 +48,5 @@ def _revision(members: dict[str, Any]) -> Revision:
     return Revision(**{**members, "authors": tuple(members["authors"]), "changes": changes, "steps": steps})
 
 
-def _broken(why: str) -> Any:
-    raise Conflict(f"The file of the proposal is broken: {why}.")
+def _broken(why: str) -> Conflict:
+    return Conflict(f"The file of the proposal is broken: {why}.")

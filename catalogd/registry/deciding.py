@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from typing import Any
 
 from catalogd import rights
 from catalogd.accounts import Account
@@ -21,7 +22,7 @@ _NAME = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*(?:/[a-z0-9]+(?:(?:\.|
 _CATALOG = ("registry", "catalog")
 
 # An entry of the claim `access`: type, name, actions.
-Granted = dict[str, object]
+Granted = dict[str, Any]
 
 
 def grant(catalog: Catalog, account: Account, scopes: Iterable[str]) -> list[Granted]:
@@ -42,7 +43,7 @@ def grant(catalog: Catalog, account: Account, scopes: Iterable[str]) -> list[Gra
 
 def in_words(granted: Iterable[Granted]) -> str:
     """What was granted as scopes, parted by spaces."""
-    return " ".join(f"{each['type']}:{each['name']}:{','.join(each['actions'])}" for each in granted)  # type: ignore[arg-type]
+    return " ".join(f"{each['type']}:{each['name']}:{','.join(each['actions'])}" for each in granted)
 
 
 def _asked(scopes: Iterable[str]) -> dict[tuple[str, str], set[str]]:

@@ -153,7 +153,8 @@ class RegistryFollower:
         ]
         self._begin_anew({name for name in new if creates[name[0]]}, rows)
         outcomes = self._catalog.deliver(made)
-        done, waiting = [], []
+        done: list[str] = []
+        waiting: list[str] = []
         for delivery, outcome in zip(made, outcomes, strict=True):
             (waiting if self._must_wait(delivery, outcome) else done).append(delivery.name)
         self._state.finish_deliveries(done)

@@ -209,11 +209,13 @@ def _descriptors(listed: object, what: str) -> Sequence[Descriptor]:
 
 def _descriptor(one: Mapping[str, Any], what: str) -> Descriptor:
     digest, size, media_type = one.get("digest"), one.get("size"), one.get("mediaType")
-    is_size = isinstance(size, int) and not isinstance(size, bool) and 0 <= size <= _MOST_SIZE
-    if not isinstance(digest, str) or not DIGEST.fullmatch(digest) or not is_size:
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= _MOST_SIZE:
+        size = None
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest) or size is None:
         raise RegistryFailed(f"{what}: a part of it has no digest or no size.", 200)
-    platform = one.get("platform") if isinstance(one.get("platform"), dict) else {}
-    notes = one.get("annotations") if isinstance(one.get("annotations"), dict) else {}
+    platform, notes = (
+        found if isinstance(found, dict) else {} for found in (one.get("platform"), one.get("annotations"))
+    )
     # What a builder says of an image stands beside it in the index, for no platform.
     is_image = platform.get("architecture") != "unknown" and "vnd.docker.reference.type" not in notes
     return Descriptor(

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Generator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -175,7 +175,7 @@ class Reconciler:
 
     def _compared(
         self, left: list[Name], names: Mapping[Name, bool], wanted: Wanted
-    ) -> Iterator[tuple[Name, _Compared]]:
+    ) -> Generator[tuple[Name, _Compared], None, None]:
         """Each repository with what was found; a few more are under way, so that memory does not grow with all."""
         waiting = iter(left)
         running: dict[Future[_Compared], Name] = {}
