@@ -48,7 +48,14 @@ setup(
         "urllib3>=2.2",
     ],
     extras_require={
-        "test": ["pytest>=8.0", "hypothesis>=6.100", "ruff>=0.5", "psycopg[binary]>=3.1"],
+        "test": [
+            "pytest>=8.0",
+            "hypothesis>=6.100",
+            "ruff>=0.17",
+            "mypy>=2.4",
+            "types-jsonschema>=4.26",
+            "psycopg[binary]>=3.1",
+        ],
         "postgresql": ["psycopg[binary]>=3.1"],
     },
     entry_points={"console_scripts": ["catalogd = catalogd.cli:main"]},
