@@ -144,10 +144,18 @@ def _place(main: Main, write: Write) -> int | None:
 
 
 def _faults_of(main: Main, write: Write) -> Iterator[str]:
-    if not write.request_id:
-        if write.commit not in main.position:
-            yield f"lost: {write} is not on main"
-        return
+    yield from _faults_by_request(main, write) if write.request_id else _faults_by_commit(main, write)
+    at = _place(main, write)
+    if at is not None and write.documents and set(main.commits[at].blobs) != set(write.documents):
+        yield f"of something else: {write} changes {', '.join(sorted(main.commits[at].blobs))}"
+
+
+def _faults_by_commit(main: Main, write: Write) -> Iterator[str]:
+    if write.commit not in main.position:
+        yield f"lost: {write} is not on main"
+
+
+def _faults_by_request(main: Main, write: Write) -> Iterator[str]:
     made = main.by_request.get(write.request_id, [])
     if len(made) > 1:
         yield f"doubled: {write} is {len(made)} commits of main"
@@ -158,8 +166,6 @@ def _faults_of(main: Main, write: Write) -> Iterator[str]:
             yield f"misnamed: {write} is {main.commits[made[0]].id}, and its answer said {write.commit}"
     elif made and not write.may_be_made:
         yield f"made though refused: {write} got {write.status}, and is {main.commits[made[0]].id}"
-    if made and write.documents and set(main.commits[made[0]].blobs) != set(write.documents):
-        yield f"of something else: {write} changes {', '.join(sorted(main.commits[made[0]].blobs))}"
 
 
 class _Floor:

@@ -1,0 +1,265 @@
+"""Those who use a catalog at the same time: each is a thread, whose steps are drawn by lot from a seed of its own."""
+
+from __future__ import annotations
+
+import json
+import random
+import threading
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from git_user import Clone, GitUser
+from history import Write
+from recording import Record, Recorded
+from served_catalog import Served, git, is_sound
+
+NAMESPACE = "load"
+# All write to these, and meet.
+SHARED = ("one", "two", "three", "four")
+# In the last part of each second nobody writes over HTTP, or who pushes would find main moved on each time.
+_LULL = 0.35
+# How long a hand goes on with one commit, in seconds.
+_PATIENCE = 30.0
+# Why a push or a commit by hand is refused that comes at the wrong moment, as git's user reads it.
+_RACES = (
+    "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
+)  # fmt: skip
+
+
+def path_of(repo_name: str) -> str:
+    return f"data/{NAMESPACE}/{repo_name}.json"
+
+
+def url_of(repo_name: str) -> str:
+    return f"/v1/repositories/{NAMESPACE}/{repo_name}"
+
+
+@dataclass
+class Stage:
+    """What the actors share. `is_up` is cleared while the server is down."""
+
+    served: Served
+    record: Record = field(default_factory=Record)
+    is_over: threading.Event = field(default_factory=threading.Event)
+    is_up: threading.Event = field(default_factory=threading.Event)
+    # The writes that somebody may want to revert: commit, document.
+    newest: tuple[str, str] = ("", "")
+
+    def __post_init__(self) -> None:
+        self.is_up.set()
+
+
+class Actor(threading.Thread):
+    """Takes a step, and another, until all is over. An exception in a step ends it, and is found by `finish`."""
+
+    def __init__(self, stage: Stage, name: str):
+        super().__init__(name=name, daemon=True)
+        self.stage = stage
+        self.chance = random.Random(name)
+        self.client = Recorded(name, stage.served, stage.record)
+        self.error: BaseException | None = None
+        self.steps = 0
+
+    def run(self) -> None:
+        try:
+            while not self.stage.is_over.is_set():
+                if self.stage.is_up.wait(0.1):
+                    self.step()
+                    self.steps += 1
+        except BaseException as error:
+            self.error = error
+        finally:
+            self.client.close()
+
+    def step(self) -> None:
+        raise NotImplementedError
+
+    def finish(self) -> None:
+        self.join(60)
+        assert not self.is_alive(), f"{self.name} does not come to an end"
+        if self.error is not None:
+            raise self.error
+
+
+def act(actors: list[Actor], seconds: float, stage: Stage) -> None:
+    """All of them at once, for so long."""
+    for actor in actors:
+        actor.start()
+    stage.is_over.wait(seconds)
+    end(actors, stage)
+
+
+def end(actors: list[Actor], stage: Stage) -> None:
+    stage.is_over.set()
+    for actor in actors:
+        actor.finish()
+
+
+class Writer(Actor):
+    """Creates, changes, deletes and reverts, over HTTP, on documents that others write to, too."""
+
+    def step(self) -> None:
+        if time.monotonic() % 1.0 > 1.0 - _LULL:
+            time.sleep(0.02)
+            return
+        repo_name = self.chance.choice(SHARED)
+        doing = self.chance.choices([self.patch, self.put, self.put_if, self.delete, self.revert], [8, 4, 2, 1, 1])[0]
+        reply = doing(repo_name)
+        if reply is not None and reply.status == 404:
+            reply = self.create(repo_name)
+        if reply is not None and 200 <= reply.status < 300 and doing != self.revert:
+            self.stage.newest = (reply.commit, path_of(repo_name))
+        time.sleep(self.chance.uniform(0.0, 0.02))
+
+    def create(self, repo_name: str):
+        return self.client.write(
+            "POST",
+            f"/v1/repositories/{NAMESPACE}",
+            {"repo_name": repo_name, "description": f"made by {self.name} in step {self.steps}"},
+            kind="create",
+            documents=(path_of(repo_name),),
+        )
+
+    def patch(self, repo_name: str):
+        body = {"labels": {f"{self.name}.{self.steps % 3}": str(self.steps)}}
+        return self._change("PATCH", repo_name, body)
+
+    def put(self, repo_name: str, **headers: str):
+        return self._change("PUT", repo_name, {"description": f"{self.name} in step {self.steps}"}, **headers)
+
+    def put_if(self, repo_name: str):
+        read = self.client.read(url_of(repo_name), kind="read", document=path_of(repo_name))
+        if read is None or read.status != 200:
+            return read
+        return self.put(repo_name, If_Match=read.etag)
+
+    def delete(self, repo_name: str):
+        return self._change("DELETE", repo_name, None)
+
+    def revert(self, repo_name: str):
+        commit, path = self.stage.newest
+        if not commit:
+            return None
+        # Somebody may have made the repository anew, or changed it: 409.
+        return self.client.write(
+            "POST", f"/v1/commits/{commit}/revert", kind="revert", documents=(path,) if path else ()
+        )
+
+    def _change(self, method: str, repo_name: str, body: object, **headers: str):
+        where = (path_of(repo_name),)
+        return self.client.write(method, url_of(repo_name), body, kind=method, documents=where, **headers)
+
+
+class Reader(Actor):
+    """Reads what the writers write, one document or a list of all."""
+
+    def step(self) -> None:
+        if self.chance.random() < 0.7:
+            repo_name = self.chance.choice(SHARED)
+            self.client.read(url_of(repo_name), kind="read", document=path_of(repo_name))
+        else:
+            query = self.chance.choice(["", "?page_size=2", "?ordering=-updated_at", "?search=step"])
+            self.client.read(f"/v1/repositories/{NAMESPACE}{query}", kind="list")
+        time.sleep(self.chance.uniform(0.0, 0.01))
+
+
+class Hand(Actor):
+    """Edits a document of its own in the catalog's working tree, and commits, again where a lock or a hook refuses."""
+
+    def step(self) -> None:
+        path = path_of(self.name)
+        _describe(self.stage.served.root / path, self.name, f"by hand, step {self.steps}")
+        message = f"{self.name} step {self.steps}."
+        until = time.monotonic() + _PATIENCE
+        commit, sent = "", time.monotonic()
+        while not commit:
+            assert time.monotonic() < until, f"{message} is refused all the time"
+            commit = self._committed(message, path)
+        told = {"answered": time.monotonic(), "status": 200, "commit": commit}
+        self.stage.record.writes.append(Write(self.name, message, sent, documents=(path,), **told))
+        self.stage.record.count("commit by hand", "made")
+        time.sleep(self.chance.uniform(0.1, 0.3))
+
+    def _committed(self, message: str, path: str) -> str:
+        """The commit's id; "" where it is refused."""
+        root = self.stage.served.root
+        said = git(root, "add", "--", path, check=False)
+        said += git(root, "commit", "-qm", message, "--", path, check=False)
+        found = git(root, "log", "--format=%H", "--fixed-strings", f"--grep={message}", "main", "--", path).split()
+        if not found:
+            self.stage.record.count("commit by hand", next((why for why in _RACES if why in said), said))
+            time.sleep(self.chance.uniform(0.05, 0.2))
+        return found[0] if found else ""
+
+
+class Pusher(Actor):
+    """Edits a document of its own in a clone, and pushes; after a refusal, what main has meanwhile is taken in first."""
+
+    def __init__(self, stage: Stage, name: str):
+        super().__init__(stage, name)
+        self._user = GitUser(stage.served, stage.served.home, token=stage.served.token)
+        self._clone: Clone | None = None
+
+    def step(self) -> None:
+        if self._clone is None:
+            self._clone = self._user.clone(into=f"clone-{self.name}")
+        path = path_of(self.name)
+        _describe(self._clone.path / path, self.name, f"by a push, step {self.steps}")
+        commit = self._clone.commit(f"{self.name} step {self.steps}.")
+        sent = time.monotonic()
+        while not self._is_pushed(commit, path, sent) and not self.stage.is_over.is_set():
+            # Another address is where the server was started anew.
+            self._clone.git("remote", "set-url", "origin", self._user.url())
+            self._clone.git("pull", "-q", "--rebase", "origin", "main", check=False)
+            # One that was cut off may have been taken, so the time of the first try of a commit counts.
+            if self._clone.head != commit:
+                commit, sent = self._clone.head, time.monotonic()
+
+    def _is_pushed(self, commit: str, path: str, sent: float) -> bool:
+        assert self._clone is not None
+        taken, said = self._clone.push()
+        if not taken:
+            reason = next((why for why in _RACES if why in said), "cut off")
+            if reason == "cut off" and self.stage.is_up.is_set() and "Couldn't connect" not in said:
+                self.stage.record.unforeseen.append(said)
+            self.stage.record.count("push", reason)
+            return False
+        told = {"answered": time.monotonic(), "status": 200, "commit": commit}
+        self.stage.record.writes.append(Write(self.name, f"push of {path}", sent, documents=(path,), **told))
+        self.stage.record.count("push", "taken")
+        return True
+
+
+def _describe(file: Path, repo_name: str, description: str) -> None:
+    """Write the document with this description, in a form that a person may write."""
+    document = json.loads(file.read_text()) if file.exists() else {"namespace": NAMESPACE, "repo_name": repo_name}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps({**document, "description": description}, indent=2) + "\n")
+
+
+def begun(served: Served) -> Stage:
+    """A stage on a catalog in which the shared repositories are."""
+    stage = Stage(served)
+    client = Recorded("stagehand", served, stage.record)
+    for repo_name in SHARED:
+        body = {"repo_name": repo_name}
+        made = client.write(
+            "POST", f"/v1/repositories/{NAMESPACE}", body, kind="create", documents=(path_of(repo_name),)
+        )
+        assert made is not None and made.status == 201
+    client.close()
+    return stage
+
+
+def assert_in_order(stage: Stage) -> None:
+    """When all is over and the server runs: what everybody was told, git, and doctor agree."""
+    record, served = stage.record, stage.served
+    assert record.unforeseen == []
+    served.settle()
+    found = record.violations(served)
+    assert found == [], "\n".join(found[:20])
+    assert is_sound(served.root)
+    doctor = served.run("doctor")
+    assert doctor.status == 0, doctor.out
+    assert served.client().get("/healthz").json["status"] == "ok"
