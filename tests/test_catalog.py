@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -162,4 +163,17 @@ def test_health_of_a_catalog_that_cannot_be_read_is_failing(catalog, root):
     main.write_text("")
     assert catalog.health()["status"] == "failing"
     main.write_text(was)
+    assert catalog.health()["status"] == "ok"
+
+
+@pytest.mark.slow
+def test_health_tells_a_read_model_that_stays_behind_from_one_that_a_writer_is_bringing_along(catalog, by_hand):
+    with catalog.store.lock.held():  # as one does who writes
+        by_hand({"data/acme/open.json": '{"namespace": "acme", "repo_name": "open", "description": "two"}'})
+        behind = catalog.health()
+        assert (behind["status"], behind["read_model"]["behind"]) == ("degraded", True)
+        follows = threading.Timer(0.1, catalog.mirror._follow)
+        follows.start()
+        assert catalog.health()["status"] == "ok"
+        follows.join()
     assert catalog.health()["status"] == "ok"

@@ -27,6 +27,9 @@ from catalogd.store import Store
 
 log = logging.getLogger(__name__)
 
+# Within so many seconds of a move of main a writer has brought the read model along, on a slow disk too.
+_BROUGHT_ALONG = 0.5
+
 
 class Catalog(
     Repositories,
@@ -118,7 +121,7 @@ class Catalog(
             log.exception("the catalog cannot be read")
             return {"status": "failing", "commit": None, "store": {}, "read_model": {}, "faults": 0}
         failure = self._store.failure
-        behind = stats.commit != head and self._model.mirrored() != self._store.head()
+        behind = stats.commit != head and self._stays_behind(stats.commit)
         degraded = failure is not None or stats.faults > 0 or behind
         return {
             "status": "degraded" if degraded else "ok",
@@ -132,3 +135,12 @@ class Catalog(
             "read_model": {"commit": stats.commit, "behind": behind},
             "faults": stats.faults,
         }
+
+    def _stays_behind(self, mirrored: str | None) -> bool:
+        """Whether the read model stays at that commit while main is elsewhere: whoever writes brings it along."""
+        until = time.monotonic() + _BROUGHT_ALONG
+        while self._model.mirrored() == mirrored != self._store.head():
+            if time.monotonic() > until:
+                return True
+            time.sleep(0.01)
+        return False

@@ -9,7 +9,7 @@ import time
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from git_user import Clone, GitUser
+from git_user import GitUser
 from history import Write
 from recording import Record, Recorded
 from served_catalog import Served, git, is_sound
@@ -17,14 +17,15 @@ from served_catalog import Served, git, is_sound
 NAMESPACE = "load"
 # All write to these, and meet.
 SHARED = ("one", "two", "three", "four")
-# In the last part of each second nobody writes over HTTP, or who pushes would find main moved on each time.
-_LULL = 0.35
+# So often a hand or a push may find that main has moved on; then those who write over HTTP are asked to wait.
+_TRIES = 2
 # How long a hand goes on with one commit, in seconds.
 _PATIENCE = 30.0
 # Why a push or a commit by hand is refused that comes at the wrong moment, as git's user reads it.
 _RACES = (
     "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
 )  # fmt: skip
+_OUTAGES = ("Couldn't connect", "hung up", "RPC failed", "Empty reply", "Connection reset")
 
 
 def path_of(repo_name: str) -> str:
@@ -43,7 +44,9 @@ class Stage:
     record: Record = field(default_factory=Record)
     is_over: threading.Event = field(default_factory=threading.Event)
     is_up: threading.Event = field(default_factory=threading.Event)
-    # The writes that somebody may want to revert: commit, document.
+    # Set while the writers over HTTP are to wait.
+    is_quiet: threading.Event = field(default_factory=threading.Event)
+    # The write that somebody may want to revert: commit, document.
     newest: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
@@ -100,7 +103,7 @@ class Writer(Actor):
     """Creates, changes, deletes and reverts, over HTTP, on documents that others write to, too."""
 
     def step(self) -> None:
-        if time.monotonic() % 1.0 > 1.0 - _LULL:
+        if self.stage.is_quiet.is_set():
             time.sleep(0.02)
             return
         repo_name = self.chance.choice(SHARED)
@@ -164,71 +167,108 @@ class Reader(Actor):
         time.sleep(self.chance.uniform(0.0, 0.01))
 
 
-class Hand(Actor):
-    """Edits a document of its own in the catalog's working tree, and commits, again where a lock or a hook refuses."""
+class Watcher(Actor):
+    """Asks whether all is well, as a load balancer does."""
+
+    def step(self) -> None:
+        reply = self.client.ask("GET", "/healthz", kind="health")
+        if reply is not None and reply.json["status"] != "ok":
+            self.stage.record.unforeseen.append(reply.body.decode())
+        time.sleep(0.02)
+
+
+class GitActor(Actor):
+    """Edits a document of its own with git, and tries until that is on main."""
 
     def step(self) -> None:
         path = path_of(self.name)
-        _describe(self.stage.served.root / path, self.name, f"by hand, step {self.steps}")
         message = f"{self.name} step {self.steps}."
-        until = time.monotonic() + _PATIENCE
-        commit, sent = "", time.monotonic()
-        while not commit:
-            assert time.monotonic() < until, f"{message} is refused all the time"
-            commit = self._committed(message, path)
-        told = {"answered": time.monotonic(), "status": 200, "commit": commit}
-        self.stage.record.writes.append(Write(self.name, message, sent, documents=(path,), **told))
-        self.stage.record.count("commit by hand", "made")
+        self.prepare(path, message)
+        tries, until = 0, time.monotonic() + _PATIENCE
+        try:
+            while not self.attempt(path, message) and not self.may_give_up():
+                assert time.monotonic() < until, f"{message} is refused all the time"
+                tries += 1
+                if tries >= _TRIES:
+                    self.stage.is_quiet.set()
+                time.sleep(self.chance.uniform(0.02, 0.1))
+        finally:
+            self.stage.is_quiet.clear()
         time.sleep(self.chance.uniform(0.1, 0.3))
 
-    def _committed(self, message: str, path: str) -> str:
-        """The commit's id; "" where it is refused."""
+    def prepare(self, path: str, message: str) -> None:
+        raise NotImplementedError
+
+    def attempt(self, path: str, message: str) -> bool:
+        """Whether it is on main now."""
+        raise NotImplementedError
+
+    def may_give_up(self) -> bool:
+        return False
+
+    def refused(self, kind: str, said: str) -> None:
+        reason = next((why for why in _RACES if why in said), "")
+        self.stage.record.count(kind, reason or "cut off")
+        if not reason and not any(why in said for why in _OUTAGES):
+            self.stage.record.unforeseen.append(said)
+
+    def taken(self, kind: str, path: str, sent: float, commit: str) -> None:
+        told = {"answered": time.monotonic(), "status": 200, "commit": commit}
+        self.stage.record.writes.append(Write(self.name, f"{kind} of {path}", sent, documents=(path,), **told))
+        self.stage.record.count(kind, "taken")
+
+
+class Hand(GitActor):
+    """Commits in the catalog's working tree."""
+
+    _sent = 0.0
+
+    def prepare(self, path: str, message: str) -> None:
+        _describe(self.stage.served.root / path, self.name, message)
+        self._sent = time.monotonic()
+
+    def attempt(self, path: str, message: str) -> bool:
         root = self.stage.served.root
         said = git(root, "add", "--", path, check=False)
         said += git(root, "commit", "-qm", message, "--", path, check=False)
         found = git(root, "log", "--format=%H", "--fixed-strings", f"--grep={message}", "main", "--", path).split()
-        if not found:
-            self.stage.record.count("commit by hand", next((why for why in _RACES if why in said), said))
-            time.sleep(self.chance.uniform(0.05, 0.2))
-        return found[0] if found else ""
+        if found:
+            self.taken("commit by hand", path, self._sent, found[0])
+        else:
+            self.refused("commit by hand", said)
+        return bool(found)
 
 
-class Pusher(Actor):
-    """Edits a document of its own in a clone, and pushes; after a refusal, what main has meanwhile is taken in first."""
+class Pusher(GitActor):
+    """Pushes from a clone; after a refusal, what main has meanwhile is taken in first."""
 
     def __init__(self, stage: Stage, name: str):
         super().__init__(stage, name)
         self._user = GitUser(stage.served, stage.served.home, token=stage.served.token)
-        self._clone: Clone | None = None
+        self._clone = self._user.clone(into=f"clone-{name}")
+        self._commit, self._sent = "", 0.0
 
-    def step(self) -> None:
-        if self._clone is None:
-            self._clone = self._user.clone(into=f"clone-{self.name}")
-        path = path_of(self.name)
-        _describe(self._clone.path / path, self.name, f"by a push, step {self.steps}")
-        commit = self._clone.commit(f"{self.name} step {self.steps}.")
-        sent = time.monotonic()
-        while not self._is_pushed(commit, path, sent) and not self.stage.is_over.is_set():
-            # Another address is where the server was started anew.
-            self._clone.git("remote", "set-url", "origin", self._user.url())
-            self._clone.git("pull", "-q", "--rebase", "origin", "main", check=False)
-            # One that was cut off may have been taken, so the time of the first try of a commit counts.
-            if self._clone.head != commit:
-                commit, sent = self._clone.head, time.monotonic()
+    def prepare(self, path: str, message: str) -> None:
+        _describe(self._clone.path / path, self.name, message)
+        self._clone.commit(message)
 
-    def _is_pushed(self, commit: str, path: str, sent: float) -> bool:
-        assert self._clone is not None
-        taken, said = self._clone.push()
-        if not taken:
-            reason = next((why for why in _RACES if why in said), "cut off")
-            if reason == "cut off" and self.stage.is_up.is_set() and "Couldn't connect" not in said:
-                self.stage.record.unforeseen.append(said)
-            self.stage.record.count("push", reason)
-            return False
-        told = {"answered": time.monotonic(), "status": 200, "commit": commit}
-        self.stage.record.writes.append(Write(self.name, f"push of {path}", sent, documents=(path,), **told))
-        self.stage.record.count("push", "taken")
-        return True
+    def attempt(self, path: str, message: str) -> bool:
+        # Another address is where the server was started anew.
+        self._clone.git("remote", "set-url", "origin", self._user.url())
+        self._clone.git("pull", "-q", "--rebase", "origin", "main", check=False)
+        commit = self._clone.git("log", "-1", "--format=%H", "--fixed-strings", f"--grep={message}", "--", path).strip()
+        # One that was cut off may have been taken, so the time of the first try of a commit counts.
+        if commit != self._commit:
+            self._commit, self._sent = commit, time.monotonic()
+        is_taken, said = self._clone.push()
+        if is_taken:
+            self.taken("push", path, self._sent, self._commit)
+        else:
+            self.refused("push", said)
+        return is_taken
+
+    def may_give_up(self) -> bool:
+        return self.stage.is_over.is_set()
 
 
 def _describe(file: Path, repo_name: str, description: str) -> None:

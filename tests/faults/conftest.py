@@ -1,3 +1,5 @@
+"""A served catalog for tests of faults; whatever is done to it, its log must be free of tracebacks."""
+
 from __future__ import annotations
 
 import sys
@@ -6,10 +8,12 @@ from pathlib import Path
 
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "blackbox")]
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "blackbox")]
 
-from served_catalog import Served  # noqa: E402
+# Before they are imported, so that what they assert is told in full.
+pytest.register_assert_rewrite("actors", "recording")
+
+from served_catalog import Served  # noqa: E402  (found by the line above)
 
 
 @pytest.fixture
