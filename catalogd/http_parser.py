@@ -247,6 +247,17 @@ class Channel(HTTPChannel):
     _receiving_since: float | None = None
     _left_of_turn = 0
     _sending: Sending | None = None
+    _active_at = 0.0
+
+    @property
+    def last_activity(self) -> float:
+        """When the connection was last used, by the monotonic clock."""
+        return self._active_at
+
+    @last_activity.setter
+    def last_activity(self, moment: float) -> None:
+        # waitress says that it is used now, by the wall clock, which may be set meanwhile.
+        self._active_at = time.monotonic()
 
     def received(self, data: bytes) -> bool:
         accepted = super().received(data)
@@ -343,7 +354,7 @@ class Channel(HTTPChannel):
         self.outbufs.remove(body)
 
     def _was_active(self) -> None:
-        self.last_activity = time.time()
+        self._active_at = time.monotonic()
 
     def _take_back(self, size: int, is_whole: bool) -> None:
         """In waitress's main thread. The lock is held by a worker that is still handing over."""
@@ -375,7 +386,7 @@ class Channel(HTTPChannel):
             return
         self._lingers_until = time.monotonic() + _LINGER
         # The server's own look at idle channels ends it if the client does nothing at all.
-        self.last_activity = time.time() - self.adj.channel_timeout + _LINGER
+        self._active_at = time.monotonic() - self.adj.channel_timeout + _LINGER
 
     def _flush_outbufs_below_high_watermark(self) -> None:
         """Bounds the time that a worker waits for a reader; waitress would wait as long as the connection

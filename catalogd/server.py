@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import errno
 import logging
+import math
 import resource
 import signal
 import socket
@@ -140,6 +141,9 @@ class _Listener(TcpWSGIServer):
 
     channel_class = Channel
     is_stopping = False
+    # waitress would look after its channels by the wall clock: never, for as long as that has been set back.
+    next_channel_cleanup = math.inf
+    _look_at = 0.0
 
     def __init__(
         self,
@@ -154,6 +158,13 @@ class _Listener(TcpWSGIServer):
         dispatcher, self._git_dispatcher, self._registry_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
+
+    def readable(self) -> bool:
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._look_at = now + self.adj.cleanup_interval
+            self.maintenance(now)
+        return super().readable()
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)

@@ -17,6 +17,7 @@ from types import SimpleNamespace
 import pytest
 from web_site import Wire, read_reply
 
+from catalogd import server as server_module
 from catalogd.http_parser import Channel
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
@@ -111,6 +112,27 @@ def test_idle_connections_do_not_delay_the_stop(settings: Settings) -> None:
         assert time.monotonic() - began < 3
         for connection in idle:
             connection.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("jump", [-366 * 86_400.0, 3660 * 86_400.0], ids=["back", "forward"])
+def test_a_clock_that_is_set_neither_ends_a_connection_nor_keeps_one_for_ever(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch, jump: float
+) -> None:
+    monkeypatch.setattr(server_module, "_IDLE", 1)
+    monkeypatch.setattr(server_module, "_CLEANUP", 0.1)
+    right = time.time
+    with running(hello, settings) as wire, wire.connect() as used, wire.connect() as idle:
+        for connection in (used, idle):
+            connection.sendall(GET)
+            assert read_reply(connection)[0] == 200
+        monkeypatch.setattr(time, "time", lambda: right() + jump)
+        for _ in range(4):
+            time.sleep(0.4)
+            used.sendall(GET)
+            assert read_reply(used)[0] == 200
+        idle.settimeout(2)
+        assert idle.recv(1) == b""
 
 
 @pytest.mark.slow
