@@ -238,7 +238,6 @@ class Channel(HTTPChannel):
 
     # waitress begins them with something of another type.
     addr: Any
-    last_activity: Any
     socket: Any
     outbufs: list[Any]
 
@@ -250,8 +249,8 @@ class Channel(HTTPChannel):
     _active_at = 0.0
 
     @property
-    def last_activity(self) -> float:
-        """When the connection was last used, by the monotonic clock."""
+    def last_activity(self) -> Any:
+        """When the connection was last used, in seconds of the monotonic clock; of waitress's type it is not."""
         return self._active_at
 
     @last_activity.setter

@@ -142,7 +142,7 @@ class _Listener(TcpWSGIServer):
     channel_class = Channel
     is_stopping = False
     # waitress would look after its channels by the wall clock: never, for as long as that has been set back.
-    next_channel_cleanup = math.inf
+    next_channel_cleanup: Any = math.inf
     _look_at = 0.0
 
     def __init__(
