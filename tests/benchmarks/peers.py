@@ -30,11 +30,12 @@ _FALCON = ("falcon", "waitress")
 _KINTO = ("kinto[postgresql]", "waitress")
 _USER, _SECRET = "bench", "bench"
 
-# What both print first is their port.
+# What both print first is their port. They log nothing: waitress would, for each request that waits for a thread.
 _SERVE_FALCON = """
-import sys, falcon
+import logging, sys, falcon
 from waitress.server import create_server
 
+logging.disable(logging.WARNING)
 body = sys.stdin.buffer.read()
 
 class Constant:
