@@ -1,0 +1,113 @@
+"""Several servers under wrk, in turns, so that whatever else the machine does falls on all of them."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import statistics
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_REQUESTS = re.compile(r"([0-9]+) requests in")
+_RATE = re.compile(r"Requests/sec: +([0-9.]+)")
+# Each request asks for the next path, so that no server answers one from the caches of the processor alone.
+_SCRIPT = """
+local requests, last = {}, 0
+init = function()
+  for path in io.lines("PATHS") do requests[#requests + 1] = wrk.format("GET", path) end
+end
+request = function()
+  last = last % #requests + 1
+  return requests[last]
+end
+"""
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is asked for: the paths in this order, again and again, of the server with this process id."""
+
+    host: str
+    port: int
+    pid: int
+    paths: Sequence[str]
+    authorization: str = ""
+
+
+@dataclass
+class Measured:
+    """Of each round: requests a second, and seconds of processor time that the server took for one."""
+
+    rates: list[float] = field(default_factory=list)
+    costs: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        return statistics.median(self.rates)
+
+    @property
+    def cost(self) -> float:
+        return statistics.median(self.costs)
+
+
+def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
+    """The median of the ratios of rounds that stood side by side."""
+    return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
+
+
+def measure(
+    targets: Mapping[str, Target], connections: int, *, rounds: int, seconds: int = 2, warm: bool = True
+) -> dict[str, Measured]:
+    """Each of the targets in each round, on so many connections. Raises RuntimeError for a reply that is no 200."""
+    measured = {name: Measured() for name in targets}
+    with tempfile.TemporaryDirectory(prefix="catalogd-wrk-") as directory:
+        scripts = {name: _script(Path(directory), target.paths) for name, target in targets.items()}
+        for turn in range(-1 if warm else 0, rounds):
+            for name, target in targets.items():
+                rate, cost = _once(target, scripts[name], connections, seconds if turn >= 0 else 1)
+                if turn >= 0:
+                    measured[name].rates.append(rate)
+                    measured[name].costs.append(cost)
+    return measured
+
+
+def _once(target: Target, script: Path, connections: int, seconds: int) -> tuple[float, float]:
+    """(requests a second, seconds of processor time for each)"""
+    before = processor_time(target.pid)
+    said = _wrk(target, script, connections, seconds)
+    spent = processor_time(target.pid) - before
+    if "Non-2xx" in said or "Socket errors" in said:
+        raise RuntimeError(f"{target.paths[0]}: not all of the replies are what was asked for:\n{said}")
+    return float(_RATE.search(said)[1]), spent / int(_REQUESTS.search(said)[1])
+
+
+def _wrk(target: Target, script: Path, connections: int, seconds: int) -> str:
+    program = shutil.which("wrk")
+    if program is None:
+        raise SystemExit("This question needs wrk, which is not installed: apt-get install wrk")
+    command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", f"-s{script}"]
+    if target.authorization:
+        command.append(f"-HAuthorization: {target.authorization}")
+    command.append(f"http://{target.host}:{target.port}")
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+def _script(directory: Path, paths: Sequence[str]) -> Path:
+    known = hash(tuple(paths))
+    script, listed = directory / f"{known}.lua", directory / f"{known}.paths"
+    if not script.exists():
+        listed.write_text("".join(f"{path}\n" for path in paths))
+        script.write_text(_SCRIPT.replace("PATHS", str(listed)))
+    return script
+
+
+def processor_time(pid: int) -> float:
+    """Seconds that all threads of a process have run, in user space and in the kernel; not those of its children."""
+    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    # proc(5): utime and stime are fields 14 and 15, and state, the first after the name, is the third.
+    return (int(after_name[11]) + int(after_name[12])) / _TICKS
