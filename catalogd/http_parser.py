@@ -24,6 +24,7 @@ from waitress.utilities import BadRequest, Error, RequestEntityTooLarge
 
 from catalogd.sender import TURN, Sender, Sending
 from catalogd.web.errors import PROBLEM, is_git, is_push, is_report, kind_for_status, problem
+from catalogd.web.requests import is_short_read
 
 # RFC 9110, section 5.3: these are no lists, so a second one contradicts the first.
 _SINGLE = frozenset({b"host", b"content-length", b"content-type", b"transfer-encoding", b"authorization"})
@@ -274,6 +275,14 @@ class Channel(HTTPChannel):
     def is_idle(self) -> bool:
         """Whether no request is under way, nor a reply to one."""
         return not (self.requests or self.request is not None or self.total_outbufs_len)
+
+    @property
+    def is_short_read(self) -> bool:
+        """Whether a request that is answered in a fraction of a millisecond comes next."""
+        first = next(iter(self.requests), None)
+        if first is None or first.error is not None or first.body_rcv is not None:
+            return False
+        return is_short_read(first.command, first.path, first.query, first.headers.get("AUTHORIZATION"))
 
     @property
     def is_gits(self) -> bool:

@@ -24,6 +24,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from catalogd.http_parser import Channel, Limits
+from catalogd.polling import Polling
 from catalogd.sender import Sender
 from catalogd.settings import Address, Settings
 
@@ -75,8 +76,10 @@ class Server:
         self._registry_dispatcher.set_thread_count(_REGISTRY_THREADS)
         self._sender = Sender()
         dispatchers = self._dispatcher, self._git_dispatcher, self._registry_dispatcher
+        self._polling = Polling(self._map, self._is_done, self._timeout)
         self._listeners = [
-            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender) for bound in sockets
+            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender, self._polling)
+            for bound in sockets
         ]
 
     def run(self) -> None:
@@ -84,8 +87,7 @@ class Server:
         sys.setswitchinterval(_SWITCH)
         try:
             with self._signals():
-                while not self._is_done():
-                    wasyncore.poll2(self._timeout(), self._map)
+                self._polling.run()
         finally:
             self._close()
 
@@ -153,8 +155,10 @@ class _Listener(TcpWSGIServer):
         adjustments: Adjustments,
         bound: socket.socket,
         sender: Sender,
+        polling: Polling,
     ):
         self.sender = sender
+        self._polling = polling
         dispatcher, self._git_dispatcher, self._registry_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
@@ -174,13 +178,23 @@ class _Listener(TcpWSGIServer):
             if channel.will_close:
                 channel.break_off()
 
+    def pull_trigger(self) -> None:
+        # The thread that polls need not wake itself.
+        if not self._polling.is_here():
+            super().pull_trigger()
+
     def add_task(self, task: Channel) -> None:
+        if not (task.is_short_read and self._polling.offer(task)):
+            self.hand_over(task)
+
+    def hand_over(self, task: Channel) -> None:
+        """Let a thread that is there for such requests answer the next one."""
         if task.is_gits:
             self._git_dispatcher.add_task(task)
         elif task.is_registrys:
             self._registry_dispatcher.add_task(task)
         else:
-            super().add_task(task)
+            self.task_dispatcher.add_task(task)
 
     def stop_listening(self) -> None:
         """Refuses new connections from now on; those that there are live on."""
