@@ -56,6 +56,9 @@ class Stage:
 class Actor(threading.Thread):
     """Takes a step, and another, until all is over. An exception in a step ends it, and is found by `finish`."""
 
+    # Whether it moves main, over HTTP, and so waits while all is to be quiet.
+    gives_way = False
+
     def __init__(self, stage: Stage, name: str):
         super().__init__(name=name, daemon=True)
         self.stage = stage
@@ -67,7 +70,9 @@ class Actor(threading.Thread):
     def run(self) -> None:
         try:
             while not self.stage.is_over.is_set():
-                if self.stage.is_up.wait(0.1):
+                if self.gives_way and self.stage.is_quiet.is_set():
+                    time.sleep(0.02)
+                elif self.stage.is_up.wait(0.1):
                     self.step()
                     self.steps += 1
         except BaseException as error:
@@ -102,10 +107,9 @@ def end(actors: list[Actor], stage: Stage) -> None:
 class Writer(Actor):
     """Creates, changes, deletes and reverts, over HTTP, on documents that others write to, too."""
 
+    gives_way = True
+
     def step(self) -> None:
-        if self.stage.is_quiet.is_set():
-            time.sleep(0.02)
-            return
         repo_name = self.chance.choice(SHARED)
         doing = self.chance.choices([self.patch, self.put, self.put_if, self.delete, self.revert], [8, 4, 2, 1, 1])[0]
         reply = doing(repo_name)

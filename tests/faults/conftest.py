@@ -11,7 +11,7 @@ import pytest
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "blackbox")]
 
 # Before they are imported, so that what they assert is told in full.
-pytest.register_assert_rewrite("actors", "recording")
+pytest.register_assert_rewrite("actors", "recording", "mixed_load")
 
 from served_catalog import Served  # noqa: E402  (found by the line above)
 

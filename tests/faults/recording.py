@@ -110,4 +110,6 @@ class Recorded:
             self._record.count(kind, "cut off")
             return None
         self._record.count(kind, reply.status)
+        if reply.status == 503 and "retry-after" not in reply.headers:
+            self._record.unforeseen.append(f"{method} {path}: {reply.headers} {reply.body.decode()}")
         return reply
