@@ -208,12 +208,29 @@ def is_leftover(file: Path, owner: str | None = None) -> bool:
     owner = file.name.partition("-")[0] if owner is None else owner
     if not owner.isdigit() or not is_process_alive(int(owner)):
         return True
-    # Process ids come again: in a container a server has the same one at every start.
+    # Process ids come again: in a container a server has the same one at every start. But whoever has the catalog open
+    # has swept what an earlier process of its id had left; there, times would mislead if the clock was set meanwhile.
+    if int(owner) != os.getpid() and _has_open(int(owner), _catalog_lock(file)):
+        return False
     started = _started(int(owner))
     try:
         return started is not None and file.stat().st_mtime < started - 1.0
     except FileNotFoundError:
         return True
+
+
+def _catalog_lock(file: Path) -> Path:
+    """The catalog's lock, beside a file of `.git/catalogd` or of its scratch directory."""
+    return (file.parent.parent if file.parent.name == "scratch" else file.parent) / "lock"
+
+
+def _has_open(pid: int, path: Path) -> bool:
+    """Whether a process has the file open; False where that cannot be known."""
+    try:
+        wanted = os.path.realpath(path)
+        return any(os.readlink(entry) == wanted for entry in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return False
 
 
 def _started(pid: int) -> float | None:

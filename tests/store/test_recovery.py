@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import subprocess
+import sys
 import time
 
 import pytest
@@ -243,6 +244,31 @@ def test_litter_of_dead_processes_is_swept_and_that_of_living_ones_is_not(there)
     store = Store(there)
     assert litter(there) == [str(living.relative_to(there))]
     store.close()
+
+
+@pytest.mark.slow
+def test_what_a_process_has_in_scratch_that_has_the_catalog_open_stays_also_after_the_clock_was_set_forward(there):
+    program = (
+        "import sys\n"
+        "from pathlib import Path\n"
+        "from catalogd.store import Store\n"
+        "store = Store(Path(sys.argv[1]))\n"
+        "print('open', flush=True)\n"
+        "sys.stdin.read()\n"
+    )
+    command = [sys.executable, "-c", program, str(there)]
+    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    child.stdout.readline()
+    scratch = there / ".git/catalogd/scratch"
+    pushed, of_another = scratch / f"{child.pid}-push-1", scratch / f"{os.getppid()}-file-0"
+    for file in (pushed, of_another):
+        file.write_bytes(b"x")
+        age(file, 10 * 366 * 86_400)
+    Store(there).close()
+    assert (pushed.exists(), of_another.exists()) == (True, False)
+    child.communicate(b"\n", timeout=10)
+    Store(there).close()
+    assert not pushed.exists()
 
 
 @pytest.mark.parametrize("broken", [b"", b"no index at all", None])
