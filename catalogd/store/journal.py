@@ -111,6 +111,11 @@ class Journal:
         generation, base = self._header()
         return self._end(generation, base)[0] == _RECORDS_AT
 
+    def base(self) -> str | None:
+        """The commit at which all was synced last; None where that is not known."""
+        base = self._header()[1]
+        return None if base in (b"", _NO_COMMIT) else base.hex()
+
     def records(self) -> Iterator[Record]:
         """What has been written since the last checkpoint, oldest first; ends where a record is torn."""
         generation, _ = self._header()
@@ -120,7 +125,10 @@ class Journal:
             yield record
 
     def reset(self, base: str | None) -> None:
-        """git's files are synced, and main is at `base`: forget the records. Raises OSError."""
+        """git's files are synced, and main is at `base`: forget the records. Raises OSError.
+
+        None: it is not to be known which commit the files of the working tree were synced at.
+        """
         # Never one that was there before, not even if the header is torn.
         generation = max(self._header()[0] + 1, time.time_ns())
         self._write_header(generation, base)

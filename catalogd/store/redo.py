@@ -70,8 +70,22 @@ class Redo:
         return self._journal.append(group.parent, group.newest or "", group.made)
 
     def is_settled(self) -> bool:
-        """Whether everything is durable in git's own files."""
-        return self._journal is None or self._journal.is_empty()
+        """Whether everything is durable in git's own files, and in those of the working tree."""
+        return self._journal is None or (self._journal.is_empty() and self._journal.base() == self._branch.read())
+
+    def settled_at(self) -> str | None:
+        """A commit at which everything was durable: only what changed since may be torn. None: nothing is known."""
+        return None if self._journal is None else self._journal.base()
+
+    def unsettle(self) -> None:
+        """Before files of the working tree are replaced without a commit: nothing is known of them until the next
+        checkpoint. Raises OSError.
+        """
+        if self._journal is None or self._journal.base() is None:
+            return
+        if not self._journal.is_empty():
+            sync_file_system(self._disk)
+        self._journal.reset(None)
 
     def sync(self) -> None:
         """Write out what git's files have so far; a checkpoint then has little left to do. Needs no lock."""
@@ -79,7 +93,7 @@ class Redo:
 
     def checkpoint(self) -> None:
         """Make everything durable in git's own files and empty the journal. Raises OSError."""
-        if self._journal is not None and not self._journal.is_empty():
+        if not self.is_settled():
             self.settle()
 
     def settle(self) -> None:
@@ -89,11 +103,13 @@ class Redo:
         if self._journal is not None:
             self._journal.reset(main)
 
-    def replay(self) -> None:
-        """Make again what a power cut took from git's files. Raises NotACatalog where that cannot be."""
+    def replay(self) -> bool:
+        """Make again what a power cut took from git's files. Whether anything was lost: then a checkpoint is to follow
+        once the files of the working tree are mended. Raises NotACatalog where it cannot be made again.
+        """
         records = [] if self._journal is None else list(self._journal.records())
         if not records:
-            return
+            return False
         is_lost = not all(self._is_there(record) for record in records)
         if is_lost:
             log.warning("the last writes had not reached git's files: %d groups are made again", len(records))
@@ -102,8 +118,7 @@ class Redo:
             for record in records:
                 self._make_again(record)
         self._move_main(records)
-        if is_lost:
-            self.checkpoint()
+        return is_lost
 
     def _is_there(self, record: Record) -> bool:
         """Whether git has all objects of a group."""

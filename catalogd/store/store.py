@@ -97,7 +97,6 @@ class Store(Reader):
         self.lock = CatalogLock(self.private / "lock", lock_timeout)
         self._branch = Branch(self._git.git_dir, self._scratch)
         self._objects = ObjectCache(self._git)
-        self._worktree = WorkTree(self.root, self._scratch)
         self._followed = Followed(self.private / "followed")
         self._index = Index(self._git, self.root, self._scratch, self._followed)
         self._packs = self._git.git_dir / "objects" / "pack"
@@ -115,6 +114,7 @@ class Store(Reader):
         self._after_move = after_move
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
+        self._worktree = WorkTree(self.root, self._scratch, before_replacing=self._redo.unsettle)
         self._committer = Committer(
             self.lock, self._branch, self._objects, self._worktree, self._index, self._redo, self._packs, after_commit
         )
@@ -394,26 +394,33 @@ class Store(Reader):
         for leftover in self._scratch.iterdir():  # after the locks: these tell whose they were
             if is_leftover(leftover):
                 remove_tree(leftover)
-        if not self.is_served():
-            self._redo.replay()
+        settled = self._redo.settled_at()
+        is_lost = not self.is_served() and self._redo.replay()
+        self._recover_tree(settled)
+        if is_lost:
+            self._redo.checkpoint()
+
+    def _recover_tree(self, settled: str | None) -> None:
         head = self.head()
         if self._followed.newest() is None:
             self._followed.append(head or EMPTY_TREE.id)  # git's own state: the index mirrors what is checked out
         if head is None or not self._branch.is_checked_out():
             return
         self._index.rebuild_if_broken()
-        self._recover_files(head)
+        self._recover_files(head, settled)
         self._index.follow(self.head)
 
-    def _recover_files(self, head: str) -> None:
+    def _recover_files(self, head: str, settled: str | None) -> None:
         base = self._followed.newest() or EMPTY_TREE.id
         if base != head:
             # A kill leaves a file at what main had last or at anything that it had since.
             was = self._index.values(base, head)
             for path in self._worktree.follow(self.diff(base, head), self.blob, was):
                 log.warning("%s holds changes that nobody has committed; it is left as it is", path)
-        # What a power cut tears was written shortly before, though perhaps before the index followed.
-        settled = self._followed.before(_WRITTEN_OUT_SECONDS)
+        # What a power cut tears was written since the last checkpoint. Where that is not known, shortly before, though
+        # perhaps before the index followed.
+        if settled is None or not self.contains(head, settled):
+            settled = self._followed.before(_WRITTEN_OUT_SECONDS)
         if settled != head:
             had = self._index.values(settled, head)
             there = self.snapshot(head)

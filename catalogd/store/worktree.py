@@ -27,9 +27,11 @@ Signature = tuple[int, int, int] | None
 class WorkTree:
     """The checked-out files of one catalog. All methods want the catalog's lock held."""
 
-    def __init__(self, root: Path, scratch: Path):
+    def __init__(self, root: Path, scratch: Path, before_replacing: Callable[[], None] = lambda: None):
+        """`before_replacing` is called before a file is written that no commit is being made of."""
         self._root = str(root)
         self._scratch = str(scratch)
+        self._before_replacing = before_replacing
         self._seen: dict[str, Signature] = {}
 
     def require_unedited(self, path: str, committed: Collection[str | None]) -> None:
@@ -105,6 +107,7 @@ class WorkTree:
                 self._replace(path, blob(current) if current else None)
 
     def _replace(self, path: str, data: bytes | None) -> None:
+        self._before_replacing()
         self.prepare({path: data}).put_in_place()
 
     def _no_directory_above(self, path: str) -> str | None:

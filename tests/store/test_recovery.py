@@ -120,7 +120,8 @@ def test_a_file_that_a_power_cut_has_torn_is_made_whole(there, torn, followed):
     store = Store(there)
     before = store.head()
     put(store, "data/a/long.json", b"1234567890" * 50)
-    store.close()
+    store.follow_index()
+    store._let_go()  # before a checkpoint
     if not followed:
         follow_again_from(there, before)
     (there / "data/a/long.json").write_bytes(torn)
@@ -128,6 +129,26 @@ def test_a_file_that_a_power_cut_has_torn_is_made_whole(there, torn, followed):
     assert (there / "data/a/long.json").read_bytes() == b"1234567890" * 50
     assert complaints(there) == []
     store.close()
+
+
+def test_a_file_that_was_there_at_a_checkpoint_is_a_hands_to_empty(there):
+    (there / DOCUMENT).write_bytes(b"")
+    Store(there).close()
+    assert (there / DOCUMENT).read_bytes() == b""
+
+
+def test_a_file_that_followed_late_is_made_whole_though_a_checkpoint_knew_its_commit(there):
+    store = Store(there)
+    first, second = store.head(), put(store, DOCUMENT, b"1234567890" * 50).commit
+    store.follow_index()
+    (there / DOCUMENT).write_bytes(b"1\n")  # as if it had not followed
+    store.checkpoint()
+    with store.lock.held():
+        store.follow_others(first, second)
+    store._let_go()
+    (there / DOCUMENT).write_bytes(b"12345")
+    Store(there).close()
+    assert (there / DOCUMENT).read_bytes() == b"1234567890" * 50
 
 
 def test_a_file_edited_by_hand_outlives_recovery(there):
