@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from catalogd.documents import Role
 from catalogd.errors import Malformed, NotFound, Unavailable
-from catalogd.readmodel import ORDERINGS, ReadModel
+from catalogd.readmodel import ORDERINGS, ReadModel, Writer
 from catalogd.readmodel.documents import ListQuery
 from catalogd.readmodel.history import CHANGES_SHOWN
 
@@ -71,6 +71,7 @@ class Catalog:
         self.files: dict[str, str] = {}
         self.blobs: dict[str, bytes] = {}
         self.reads: list[str] = []
+        self.newest = ""
 
     def commit(
         self,
@@ -85,30 +86,33 @@ class Catalog:
         `of_proposal` is (number, the head that it merges, who approved).
         """
         with self.model.writing() as writer:
-            number = writer.seq + 1
-            changes = tuple(self._change(path, value) for path, value in files.items())
-            commit_id = hashlib.sha1(f"commit {number}".encode()).hexdigest()
-            time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
-            writer.record(
-                Commit(
-                    commit_id,
-                    author,
-                    "ada@example.org",
-                    author,
-                    time,
-                    message or f"edit {number}",
-                    changes,
-                    *of_proposal,
-                ),
-                self.read,
-            )
-            for change in changes:
+            for change in self.record(writer, files, at, message, author, of_proposal):
                 if change.new is None:
                     writer.remove(change.path)
                 else:
                     writer.put(change.path, change.new, self.blobs[change.new])
-            writer.mirror(commit_id)
-        return commit_id
+            writer.mirror(self.newest)
+        return self.newest
+
+    def record(
+        self,
+        writer: Writer,
+        files: dict[str, object],
+        at: str | None = None,
+        message: str | None = None,
+        author: str = "Ada",
+        of_proposal: tuple[int, str | None, tuple[str, ...]] = (None, None, ()),
+    ) -> tuple[Change, ...]:
+        """The commit goes into the history only. Returns what it changes."""
+        number = writer.seq + 1
+        changes = tuple(self._change(path, value) for path, value in files.items())
+        self.newest = hashlib.sha1(f"commit {number}".encode()).hexdigest()
+        time = at or f"2024-01-01T00:{number // 60:02d}:{number % 60:02d}.000Z"
+        words = message or f"edit {number}"
+        writer.record(
+            Commit(self.newest, author, "ada@example.org", author, time, words, changes, *of_proposal), self.read
+        )
+        return changes
 
     def read(self, blob: str) -> bytes:
         self.reads.append(blob)
@@ -829,23 +833,36 @@ def test_only_the_newest_recorded_commit_can_be_mirrored(model: ReadModel) -> No
 def test_a_load_puts_what_single_writes_put(catalog: Catalog, model: ReadModel, tmp_path: Path) -> None:
     names = [f"n{number % 4}/r{number}" for number in range(50)]
     files = {path_of(name): document(name, description=f"about {name}", labels={"a": "b"}) for name in names}
-    catalog.commit({WEB: document(description="not in the load"), path_of("acme/bad"): b"{"})
-    catalog.commit({**files, WEB: None})
-    with model.writing() as writer:
-        writer.load((path, blob, catalog.blobs[blob]) for path, blob in catalog.files.items())
+    back = path_of("n1/r1")
+    commits = (
+        {WEB: document(description="not in the load"), path_of("acme/bad"): b"{", "namespaces/n1.json": b"{}"},
+        {**files, WEB: None},
+        {back: document("n1/r1", description="other"), path_of("n2/r2"): None},
+        {back: files[back], path_of("n3/r3"): document("n3/r3", description="load", is_public=False)},
+    )
+    for files_of_commit in commits:
+        catalog.commit(files_of_commit)
     other = ReadModel(tmp_path / "other.db")
-    one_by_one = Catalog(other)
-    one_by_one.commit({WEB: document(description="not in the load"), path_of("acme/bad"): b"{"})
-    one_by_one.commit({**files, WEB: None})
+    loaded = Catalog(other)
+    loaded.blobs = catalog.blobs
+    with other.writing() as writer, writer.loading(catalog.files) as left:
+        for files_of_commit in commits:
+            loaded.record(writer, files_of_commit)
+        assert len(left()) < 6  # most are there already
+        for path, blob in left().items():
+            writer.put(path, blob, catalog.blobs[blob])
+        writer.mirror(catalog.newest)
     for query in (
         {},
         {"search": "about"},
         {"search": "load"},
         {"labels": (("a", "b"),)},
         {"ordering": "-download"},
+        {"ordering": "updated_at"},
     ):
         assert listed(model, **query) == listed(other, **query)
-    assert model.get("n1", "r1") == other.get("n1", "r1")
+    for name in ("n1/r1", "n2/r2", "n3/r3", "acme/web"):
+        assert model.get(*name.split("/")) == other.get(*name.split("/"))
     assert model.faults() == other.faults()
     other.close()
 

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import attrgetter
 from pathlib import Path
 
 from catalogd.readmodel import ReadModel, Writer
 from catalogd.store import Commit, Store
 
 log = logging.getLogger(__name__)
+
+# Where many commits are recorded, the blobs of some are read together. Enough that starting a git does not matter.
+_CHANGES_AT_ONCE = 2_000
 
 
 class Mirror:
@@ -108,19 +112,50 @@ class Mirror:
             log.warning("main no longer contains %s: the read model is made anew", writer.mirrored)
             writer.clear()
         old = writer.mirrored
-        for commit in self.store.log(old, head):
-            writer.record(commit, self.store.blob)
-        changes = self.store.diff(old, head)
+        newest = {change.path: change.new for change in self.store.diff(old, head)}
         if old is None:
-            writer.load((c.path, c.new, self.store.blob(c.new)) for c in changes if c.new)
+            with writer.loading({path: blob for path, blob in newest.items() if blob}) as left:
+                self._record(writer, old, head)
+                self._put(writer, left())
         else:
-            self._apply(writer, {change.path: change.new for change in changes}, self.store.blob)
+            self._record(writer, old, head)
+            self._put(writer, newest)
         writer.mirror(head)
 
+    def _record(self, writer: Writer, old: str | None, head: str) -> None:
+        for commits in _some_at_once(self.store.log(old, head)):
+            with self.store.blobs(_new_blobs(commits)) as contents:
+                for commit in commits:
+                    writer.record(commit, contents)
+
+    def _put(self, writer: Writer, newest: Mapping[str, str | None]) -> None:
+        with self.store.blobs(blob for blob in newest.values() if blob) as contents:
+            self._apply(writer, newest, contents)
+
     @staticmethod
-    def _apply(writer: Writer, newest: dict[str, str | None], contents: Callable[[str], bytes]) -> None:
+    def _apply(writer: Writer, newest: Mapping[str, str | None], contents: Callable[[str], bytes]) -> None:
         for path, blob in newest.items():
             if blob is None:
                 writer.remove(path)
             else:
                 writer.put(path, blob, contents(blob))
+
+
+def _some_at_once(commits: Iterable[Commit]) -> Iterator[list[Commit]]:
+    """The commits in lists that each have some _CHANGES_AT_ONCE changes, or one commit with more."""
+    some: list[Commit] = []
+    changes = 0
+    for commit in commits:
+        some.append(commit)
+        changes += len(commit.changes)
+        if changes >= _CHANGES_AT_ONCE:
+            yield some
+            some, changes = [], 0
+    if some:
+        yield some
+
+
+def _new_blobs(commits: list[Commit]) -> Iterator[str]:
+    """In the order in which they are recorded."""
+    for commit in commits:
+        yield from (change.new for change in sorted(commit.changes, key=attrgetter("path")) if change.new)

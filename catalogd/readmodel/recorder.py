@@ -23,6 +23,7 @@ class File(NamedTuple):
     namespace: str | None
     repo_name: str | None
     blob: str | None
+    is_public: bool
     last_seq: int | None
     visible_from: int | None
 
@@ -52,15 +53,13 @@ class Recorder:
         reads it, None for what is no document).
         """
         seq = self.seq + 1
-        versions = _Versions(self._blobs, contents, parsed or {})
-        shown = Counter(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
         came_at = as_text(commit.came_at)
         # That of the newest commit is the latest of all.
         if self._settled_at > came_at:
             self._execute("UPDATE commit_ SET settled_at = ?1 WHERE settled_at > ?1", (came_at,))
         self._execute(
             "INSERT INTO commit_ (seq, id, author, email, committed_at, settled_at, message, proposal, proposal_head,"
-            " reviewed_by, changes, public_changes, whole_changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            " reviewed_by, changes, public_changes, whole_changes) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, 0)",
             (
                 seq,
                 commit.id,
@@ -73,10 +72,15 @@ class Recorder:
                 commit.proposal_head,
                 json.dumps([as_text(name) for name in commit.reviewed_by]),
                 len(commit.changes),
-                shown[_WHOLE] + shown[_AFTER],
-                shown[_WHOLE],
             ),
         )
+        versions = _Versions(self._blobs, contents, parsed or {})
+        shown = Counter(self._record_change(seq, change, versions) for change in sorted(commit.changes, key=_path_of))
+        if shown[_WHOLE] or shown[_AFTER]:
+            self._execute(
+                "UPDATE commit_ SET public_changes = ?, whole_changes = ? WHERE seq = ?",
+                (shown[_WHOLE] + shown[_AFTER], shown[_WHOLE], seq),
+            )
         batch = batch_of(commit)
         if batch:
             # In their order only: one that was made up cannot make those that follow count for nothing.
@@ -94,7 +98,9 @@ class Recorder:
         file = self.file(change.path)
         begun = self._begun(file, change)
         old, new = versions.of(file.blob), versions.of(change.new)
-        was_public, is_public, is_shown = _is_public(file, old), _is_public(file, new), _is_shown(file, new)
+        is_shown = _is_shown(file, new)
+        # One that cannot be shown is nobody's to see.
+        is_public = is_shown and new is not None and new.get("is_public", True) is True
         action = _action(file, change)
         visible_from = _visible_from(file, seq, change, is_public)
         if visible_from is None and file.visible_from is not None:
@@ -119,15 +125,19 @@ class Recorder:
                 file.blob,
                 change.new,
                 begun,
-                was_public,
+                file.is_public,
                 is_public,
                 is_shown,
                 json.dumps(fields),
             ),
         )
+        self._recorded(file, change, new if is_shown else None)
         if visible_from is None:
             return _NOTHING
         return _WHOLE if visible_from < seq or action == CREATED else _AFTER
+
+    def _recorded(self, file: File, change: Change, shown: Document | None) -> None:
+        """Called after each change: `file` as it was before, and what came of it if that can be shown."""
 
     def _begun(self, file: File, change: Change) -> str | None:
         """What a commit of a merged line began from, if it is to be shown: none that is older than what anyone may see,
@@ -154,7 +164,7 @@ class Recorder:
     def file(self, path: str) -> File:
         path = as_text(path)
         row = self._execute(
-            "SELECT id, namespace, repo_name, blob, last_seq, visible_from FROM file WHERE path = ?", (path,)
+            "SELECT id, namespace, repo_name, blob, is_public, last_seq, visible_from FROM file WHERE path = ?", (path,)
         ).fetchone()
         if row is not None:
             return File(*row)
@@ -163,7 +173,7 @@ class Recorder:
             "INSERT INTO file (path, namespace, repo_name) VALUES (?, ?, ?)", (path, namespace, repo_name)
         )
         assert cursor.lastrowid is not None
-        return File(cursor.lastrowid, namespace, repo_name, None, None, None)
+        return File(cursor.lastrowid, namespace, repo_name, None, False, None, None)
 
 
 class _Versions:
@@ -184,11 +194,6 @@ class _Versions:
 
 def _path_of(change: Change) -> str:
     return change.path
-
-
-def _is_public(file: File, document: Document | None) -> bool:
-    """Whether anyone may see this version of the file. One that cannot be shown is nobody's to see."""
-    return document is not None and document.get("is_public", True) is True and _is_shown(file, document)
 
 
 def _is_shown(file: File, document: Document | None) -> bool:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from catalogd import names
 from catalogd.documents import organizations
@@ -17,11 +18,11 @@ from catalogd.readmodel.projection import (
     Projection,
     Unprojectable,
     fault_in,
-    parse,
     project,
     text_of,
 )
 from catalogd.readmodel.recorder import File, Recorder, as_text
+from catalogd.readmodel.shapes import Change
 
 # How much of a full-text index is gathered in memory before it is written, in bytes: usually, and for a load.
 TEXT_GATHERED = 1 << 20
@@ -52,6 +53,8 @@ class Writer(Recorder):
     def __init__(self, connection: sqlite3.Connection, blobs: ParsedBlobs):
         super().__init__(connection, blobs)
         self._connection = connection
+        self._newest_blobs: Mapping[str, str] = {}
+        self._loaded: set[str] = set()
 
     @property
     def mirrored(self) -> str | None:
@@ -97,24 +100,33 @@ class Writer(Recorder):
         self._execute("UPDATE meta SET commit_id = NULL, batch = 0")
         self._newest, self._settled_at = self._read_newest()
 
-    def load(self, files: Iterable[tuple[str, str, bytes]]) -> None:
-        """Replace all documents by those of `files`, as (path, blob id, content): what put() does, for very many."""
+    @contextmanager
+    def loading(self, newest: Mapping[str, str]) -> Iterator[Callable[[], dict[str, str]]]:
+        """Within the block record() replaces all documents by those of `newest` (path -> blob), as put() does.
+
+        That is much quicker for very many, as it knows what it has just recorded. What is given says which of `newest`
+        it has left to put().
+        """
         self._clear_documents()
         schema.drop_ordering_indexes(self._connection)
         self._command_text("hashsize", TEXT_GATHERED_IN_LOAD)
-        for path, blob, data in files:
-            if _is_expected_to_be_organization(path):
-                self._insert_organization(path, blob, data)
-            if not _is_expected_to_be_document(path):
-                continue
-            try:
-                self._insert(*self._projected(path, blob, parse(data)))
-            except Unprojectable as error:
-                self._report(path, error)
+        self._newest_blobs = newest
+        try:
+            yield lambda: {path: blob for path, blob in newest.items() if path not in self._loaded}
+        finally:
+            self._newest_blobs, self._loaded = {}, set()
         self._command_text("hashsize", TEXT_GATHERED)
         # Or the edits that follow would do it, and one of them would wait for most of it.
         self._command_text("optimize")
         schema.create_ordering_indexes(self._connection)
+
+    def _recorded(self, file: File, change: Change, shown: Document | None) -> None:
+        if file.last_seq is None:
+            if shown is not None and self._newest_blobs.get(change.path) == change.new:
+                self._insert(file.id, project(change.new, shown, *self._times(file.id, shown)))
+                self._loaded.add(change.path)
+        elif self._loaded:
+            self._loaded.discard(change.path)  # it has changed once more
 
     # -- documents
 
@@ -129,16 +141,16 @@ class Writer(Recorder):
         fault = fault_in(file.namespace, file.repo_name, parsed.document)
         if fault is not None:
             raise Unprojectable(fault)
-        return file.id, project(blob, parsed.document, *self._times(file, parsed.document))
+        return file.id, project(blob, parsed.document, *self._times(file.id, parsed.document))
 
-    def _times(self, file: File, document: Document) -> Sequence[str | None]:
+    def _times(self, file: int, document: Document) -> Sequence[str | None]:
         """When the path was first and last committed; a public one as far as anyone may know."""
         if document.get("created_at") is not None and document.get("updated_at") is not None:
             return None, None
         times: tuple[str | None, str | None] = self._execute(
             "SELECT (SELECT committed_at FROM commit_ WHERE seq = coalesce(file.visible_from, file.first_seq)),"
             " (SELECT committed_at FROM commit_ WHERE seq = file.last_seq) FROM file WHERE id = ?",
-            (file.id,),
+            (file,),
         ).fetchone()
         return times
 

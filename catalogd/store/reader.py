@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from catalogd.store.index import DIFF
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.refs import Branch
 from catalogd.store.snapshot import ObjectCache, Snapshot
+
+# So few blobs are read by the git that is there: another one takes longer to start.
+_FEW = 64
 
 
 class Reader:
@@ -40,6 +44,28 @@ class Reader:
     def blob(self, blob_id: str) -> bytes:
         """The content of a blob. Raises KeyError."""
         return self._objects.blob(blob_id)
+
+    @contextmanager
+    def blobs(self, blob_ids: Iterable[str]) -> Iterator[Callable[[str], bytes]]:
+        """blob() for whoever asks for these in about this order: each is read while he works on those before it.
+
+        What is read so is kept nowhere.
+        """
+        waiting = dict.fromkeys(blob_ids)
+        if len(waiting) < _FEW:
+            yield self.blob
+            return
+        with self._git.objects(waiting) as ahead:
+
+            def blob(blob_id: str) -> bytes:
+                if blob_id in waiting:
+                    for found, data in ahead:
+                        del waiting[found]
+                        if found == blob_id:
+                            return data
+                return self.blob(blob_id)
+
+            yield blob
 
     def log(self, after: str | None, until: str) -> Iterator[Commit]:
         """The commits that one has and another (None: none) has not, each after its parents, so `until` comes last.
