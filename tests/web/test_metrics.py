@@ -24,6 +24,18 @@ def test_requests_are_counted_by_the_template_of_their_route(site: Site) -> None
     assert f"catalogd_http_request_duration_seconds_count{{{route}}} 2.0" in text
 
 
+def test_the_time_of_requests_is_told_in_buckets_that_include_the_smaller_ones() -> None:
+    metrics = Metrics()
+    for seconds in (0.0004, 0.002, 0.0025, 99.0):
+        metrics.observe("/a", "GET", 200, seconds)
+    text = metrics.render().decode()
+    assert "# TYPE catalogd_http_request_duration_seconds histogram" in text
+    for bound, number in (("0.0005", 1), ("0.001", 1), ("0.0025", 3), ("10.0", 3), ("+Inf", 4)):
+        assert f'catalogd_http_request_duration_seconds_bucket{{le="{bound}",route="/a"}} {number}.0' in text
+    assert 'catalogd_http_request_duration_seconds_count{route="/a"} 4.0' in text
+    assert 'catalogd_http_request_duration_seconds_sum{route="/a"} 99.0049' in text
+
+
 def test_writes_are_counted_by_whether_they_changed_anything(site: Site) -> None:
     site.create("metrics/two", description="a")
     for description in ("b", "b"):
