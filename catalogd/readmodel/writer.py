@@ -122,8 +122,9 @@ class Writer(Recorder):
 
     def _recorded(self, file: File, change: Change, shown: Document | None) -> None:
         if file.last_seq is None:
-            if shown is not None and self._newest_blobs.get(change.path) == change.new:
-                self._insert(file.id, project(change.new, shown, *self._times(file.id, shown)))
+            blob = change.new
+            if shown is not None and blob is not None and self._newest_blobs.get(change.path) == blob:
+                self._insert(file.id, project(blob, shown, *self._times(file.id, shown)))
                 self._loaded.add(change.path)
         elif self._loaded:
             self._loaded.discard(change.path)  # it has changed once more

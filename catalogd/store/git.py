@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO, NamedTuple
+from typing import IO, BinaryIO, NamedTuple
 
 import git as gitpython
 from git.exc import GitError
@@ -175,6 +175,7 @@ class Git:
                 stderr=subprocess.DEVNULL,
             )
         try:
+            assert child.stdout is not None
             yield _answers(child.stdout)
         finally:
             child.kill()
@@ -216,7 +217,7 @@ class Git:
             self._reader = None
 
 
-def _answers(stream: BinaryIO) -> Iterator[tuple[str, bytes]]:
+def _answers(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
     while line := stream.readline():
         found, _, size = line.split(b" ")
         if not size.strip().isdigit():
