@@ -15,10 +15,11 @@ from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
+from waitress.task import WSGITask
 from web_site import Wire, read_reply
 
 from catalogd import server as server_module
-from catalogd.http_parser import Channel
+from catalogd.http_parser import Channel, Parser, Task
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
 
@@ -170,6 +171,34 @@ def test_a_reply_goes_out_in_one_piece_with_its_headers(settings: Settings) -> N
     with running(large, settings) as wire, wire.connect() as connection:
         connection.sendall(GET)
         assert len(connection.recv(65536)) > 8000
+
+
+@pytest.mark.parametrize("request_head", ["", "Connection: close\r\n", "Connection: Keep-Alive\r\n"])
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+@pytest.mark.parametrize("status", ["200 OK", "204 No Content", "304 Not Modified"])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        [("content-length", "5"), ("x-b", "2"), ("etag", '"x"'), ("X-A", "1"), ("x-b", "1")],
+        [("x-b", "2")],
+        [("content-length", "5"), ("date", "today")],
+        [("content-length", "5"), ("server", "another")],
+        [("content-length", "5"), ("Connection", "close")],
+    ],
+)
+def test_headers_are_written_as_waitress_writes_them(settings, request_head, version, status, headers) -> None:
+    server = Server(hello, settings)
+    parser = Parser(server._listeners[0].adj)
+    parser.received(f"GET / HTTP/{version}\r\nHost: a\r\n{request_head}\r\n".encode())
+    written = []
+    for kind in (Task, WSGITask):
+        task = kind(SimpleNamespace(server=server._listeners[0]), parser)
+        task.status, task.start_time, task.response_headers = status, 1_700_000_000, list(headers)
+        task.content_length = 5 if headers[0][0] == "content-length" else None
+        written.append((task.build_response_header(), task.close_on_finish, task.chunked_response))
+    server.stop()
+    server.run()
+    assert written[0] == written[1]
 
 
 def _has_ipv6_loopback() -> bool:
