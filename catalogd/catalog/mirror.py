@@ -57,7 +57,7 @@ class Mirror:
         Where the lock is held, that is by a writer who brings the read model up to date himself before he
         acknowledges anything. So what is read without waiting for him is the state before his writes.
         """
-        head = self.store.head()
+        head = self.store.head_looked_at()
         if head == self._known:
             return
         if self.model.mirrored() == head:

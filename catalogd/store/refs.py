@@ -23,6 +23,8 @@ _ID = re.compile(rb"[0-9a-f]{40}")
 
 # How long a hand's git may hold the lock on main before a write gives up: its hooks run meanwhile.
 _PATIENCE = 3.0
+# In nanoseconds: more than a tick of any file system's clock.
+_AT_REST = 2_500_000_000
 
 
 class Moved(Conflict):
@@ -43,6 +45,7 @@ class Branch:
         self._scratch = scratch
         self._lock = GitLock(self._file, scratch)
         self._head = str(git_dir / "HEAD")
+        self._looked: tuple[tuple[int, ...], str | None] = ((), None)
         self._file.parent.mkdir(parents=True, exist_ok=True)
 
     def close(self) -> None:
@@ -58,6 +61,25 @@ class Branch:
         if not _ID.fullmatch(commit):
             raise NotACatalog(f"{self._file} holds no commit id; restore it from a clone or a backup.")
         return commit.decode()
+
+    def look(self) -> str | None:
+        """As read(), for who asks again and again: a file that has not changed since is not opened.
+
+        Only one that was at rest for some time when it was read is known by its times: two changes within one tick of
+        the clock look the same.
+        """
+        try:
+            found = os.stat(self._name)
+        except OSError:
+            return self.read()
+        mark = (found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
+        known, commit = self._looked
+        if mark != known:
+            commit = self.read()
+            # With a clock that was set back this takes until it is there again.
+            if time.time_ns() - max(found.st_mtime_ns, found.st_ctime_ns) > _AT_REST:
+                self._looked = mark, commit
+        return commit
 
     def is_checked_out(self) -> bool:
         """Whether the working tree is on main, so that it has to follow."""
