@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from catalogd import rights
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, Catalog, Deltas, Found, ListQuery, Name, NotCountable, Page
+from catalogd.documents import name_of
 from catalogd.errors import Conflict, NoSpace, StoreFailed, Unavailable
 from catalogd.state import PendingRow, State
 from catalogd.store import rfc3339
@@ -43,7 +44,7 @@ class Seen(NamedTuple):
     It is made of what is shown, not of what has led there: that can be the same for two who see different things.
     """
 
-    document: dict[str, Any]
+    document: Mapping[str, Any]
     is_starred: bool
     version: str
 
@@ -112,23 +113,22 @@ class Activity:
 
     # What is shown
 
-    def seen(self, caller: Caller, document: dict[str, Any], batch: int | None) -> Seen:
+    def seen(self, caller: Caller, document: Mapping[str, Any], batch: int | None) -> Seen:
         """A document with what is pending since `batch`; with nothing for None, as one of the past has it."""
-        name = (document["namespace"], document["repo_name"])
-        rows, is_starred = self._known.seen(caller.account.name, name)
+        rows, is_starred = self._known.seen(caller.account.name, name_of(document))
         shown = document if batch is None else _with(document, rows, batch)
         return Seen(shown, is_starred, _version(document, shown, is_starred))
 
-    def seen_now(self, caller: Caller, document: dict[str, Any]) -> Seen:
+    def seen_now(self, caller: Caller, document: Mapping[str, Any]) -> Seen:
         """A document that was just written, with what is pending."""
         return self.seen(caller, document, self._catalog.shown_batch())
 
-    def counted(self, documents: Iterable[dict[str, Any]], batch: int | None) -> Sequence[dict[str, Any]]:
+    def counted(self, documents: Iterable[Mapping[str, Any]], batch: int | None) -> Sequence[Mapping[str, Any]]:
         """Documents with what is pending since `batch`, as in seen()."""
         listed = list(documents)
         if batch is None or not listed:
             return listed
-        names = [(document["namespace"], document["repo_name"]) for document in listed]
+        names = [name_of(document) for document in listed]
         pending = self._known.pending(names)
         return [_with(document, pending[name], batch) for document, name in zip(listed, names, strict=True)]
 
@@ -232,7 +232,7 @@ class _Known:
         return answers
 
 
-def _with(document: dict[str, Any], rows: Iterable[PendingRow], batch: int) -> dict[str, Any]:
+def _with(document: Mapping[str, Any], rows: Iterable[PendingRow], batch: int) -> Mapping[str, Any]:
     """The document with the rows that it does not count."""
     if not rows:
         return document
@@ -248,6 +248,8 @@ def _with(document: dict[str, Any], rows: Iterable[PendingRow], batch: int) -> d
 
 def _version(document: Mapping[str, Any], shown: Mapping[str, Any], is_starred: bool) -> str:
     """Two of one blob are equal only if all that is added to it is."""
+    if shown is document and not is_starred:
+        return ""
     pulled = any(shown.get(key) != document.get(key) for key in ("download", "pulled_at"))
     if not (is_starred or pulled or shown["repo_starred_count"] != document["repo_starred_count"]):
         return ""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from catalogd import names
-from catalogd.catalog.base import Document, UseCases, parse_stored
+from catalogd.catalog.base import UseCases, parse_stored
 from catalogd.catalog.shapes import Caller
 from catalogd.errors import Conflict, EditedByHand, Invalid
 from catalogd.readmodel import BATCH_TRAILER
@@ -23,9 +24,9 @@ class Deltas:
     pulls: int = 0
     pulled_at: str | None = None
 
-    def added_to(self, document: Document) -> Document:
+    def added_to(self, document: Mapping[str, Any]) -> Mapping[str, Any]:
         """The complete document that counts this too: the same one if that changes nothing."""
-        changed: Document = {}
+        changed: dict[str, Any] = {}
         if self.stars:
             changed["repo_starred_count"] = max(0, document["repo_starred_count"] + self.stars)
         if self.pulls:
@@ -86,7 +87,7 @@ class Counting(UseCases):
                     before = parse_stored(found[1], namespace, repo_name)
                     if (before.get("created_at") or "") > began:
                         raise Conflict(f"{namespace}/{repo_name} has been made anew meanwhile.")
-                    after = delta.added_to(before)
+                    after = dict(delta.added_to(before))
                     if after != before:
                         files[path] = self._validated(reading, namespace, repo_name, after)
                         counted.append(delta)

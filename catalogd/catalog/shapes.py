@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from catalogd.accounts import Account
 
@@ -12,8 +12,7 @@ from catalogd.accounts import Account
 IfMatch = frozenset[str] | str
 
 
-@dataclass(frozen=True, slots=True)
-class Caller:
+class Caller(NamedTuple):
     """Who asks, and the id of the request, which the commit will carry."""
 
     account: Account
@@ -41,14 +40,13 @@ class ListQuery:
 ORDERINGS = ("repo_name", "created_at", "updated_at", "pushed_at", "download", "repo_starred_count")
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """A document without its tags; its blob's id; the commit that was read.
 
     `batch` is the newest batch of activity that the document counts; None for one of the past, where that is no matter.
     """
 
-    document: dict[str, Any]
+    document: Mapping[str, Any]
     blob: str
     commit: str
     batch: int | None = None

@@ -47,7 +47,7 @@ def show(repository: tuple[str, str], at: str | None, catalog: str | None, confi
     with open_catalog(catalog, config) as opened:
         caller = hand(opened)
         found = opened.detail(caller, *repository, at=at)
-        document = found.document | {"tags": opened.tags(caller, *repository, at=at).tags}
+        document = {**found.document, "tags": opened.tags(caller, *repository, at=at).tags}
         echo(canonical.dumps(document).decode().rstrip("\n"))
 
 

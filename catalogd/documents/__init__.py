@@ -6,6 +6,7 @@ from catalogd.documents.merge import Conflict, Merged, merge, merge_on_all
 from catalogd.documents.organizations import Role
 from catalogd.documents.positions import escape, line_of, lines, unescape
 from catalogd.documents.schema import Schemas, builtin_schema, describe, openapi_schema
+from catalogd.documents.stored import Stored, name_of
 from catalogd.documents.strict import loads
 
 __all__ = [
@@ -16,6 +17,7 @@ __all__ = [
     "Merged",
     "Role",
     "Schemas",
+    "Stored",
     "builtin_schema",
     "comparable",
     "complete",
@@ -29,6 +31,7 @@ __all__ = [
     "loads",
     "merge",
     "merge_on_all",
+    "name_of",
     "openapi_schema",
     "same",
     "sorted_tags",

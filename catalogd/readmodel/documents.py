@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 
+from catalogd.documents import Stored
 from catalogd.readmodel import schema, search
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.paging import window
@@ -29,13 +30,12 @@ class DocumentQueries:
 
         To find a private one that way takes as long as to find none: it is not read.
         """
-        with self._connections.reader() as connection:
-            row = connection.execute(
-                "SELECT summary, blob, commit_id, batch FROM document, meta"
-                " WHERE namespace = ? AND repo_name = ? AND (is_public OR ?)",
-                (namespace, repo_name, private),
-            ).fetchone()
-        return None if row is None else Row(json.loads(row[0]), *row[1:])
+        row = self._connections.row(
+            "SELECT CAST(summary AS BLOB), blob, commit_id, batch FROM document, meta"
+            " WHERE namespace = ? AND repo_name = ? AND (is_public OR ?)",
+            (namespace, repo_name, private),
+        )
+        return None if row is None else Row(Stored((namespace, repo_name), row[0]), *row[1:])
 
     def is_public(self, namespace: str, repo_name: str) -> bool:
         """Whether there is such a document, and it is public."""
@@ -80,12 +80,15 @@ class DocumentQueries:
         with self._connections.snapshot() as connection:
             commit, batch = connection.execute("SELECT commit_id, batch FROM meta").fetchone()
             count = connection.execute(query.count(), query.parameters).fetchone()[0]
-            ids = connection.execute(query.page(ordering), {**query.parameters, "limit": limit, "offset": offset})
-            summaries = [
-                connection.execute("SELECT summary FROM document WHERE id = ?", found).fetchone()[0]
-                for found in ids.fetchall()
-            ]
-        return Summaries(count, [json.loads(summary) for summary in summaries], commit, batch)
+            shown = {**query.parameters, "limit": limit, "offset": offset}
+            ids = [found for (found,) in connection.execute(query.page(ordering), shown).fetchall()]
+            found = connection.execute(
+                "SELECT id, namespace, repo_name, CAST(summary AS BLOB) FROM document"
+                " WHERE id IN (SELECT value FROM json_each(?))",
+                (json.dumps(ids),),
+            )
+            documents = {row[0]: Stored(row[1:3], row[3]) for row in found.fetchall()}
+        return Summaries(count, [documents[number] for number in ids], commit, batch)
 
     def batch(self) -> int:
         """The newest batch of activity that the documents count; 0 if none."""

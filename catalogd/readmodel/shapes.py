@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
 
+from catalogd.documents import Stored
+
 T = TypeVar("T")
 
 CREATED, UPDATED, DELETED, RESTORED = "created", "updated", "deleted", "restored"
@@ -77,7 +79,7 @@ class Summaries(NamedTuple):
     """One page of complete documents without their tags, as Rows; `batch` as in Row."""
 
     count: int  # type: ignore[assignment]  # as in Rows
-    rows: list[dict[str, Any]]
+    rows: list[Stored]
     commit: str | None
     batch: int
 
@@ -85,7 +87,7 @@ class Summaries(NamedTuple):
 class Row(NamedTuple):
     """A complete document without its tags; `batch` is the newest batch of activity that it counts."""
 
-    document: dict[str, Any]
+    document: Stored
     blob: str
     commit: str
     batch: int

@@ -33,9 +33,14 @@ def caller(req: Request) -> Caller:
     return Caller(req.account, req.request_id)
 
 
+def encode(value: object) -> bytes:
+    """Compact JSON in UTF-8."""
+    return _encode(value).encode("utf-8", "replace")
+
+
 def to_json(value: object) -> bytes:
-    """Compact JSON in UTF-8, with a newline at its end: in a shell the prompt stays on a line of its own."""
-    return (_encode(value) + "\n").encode("utf-8", "replace")
+    """The same with a newline at its end: in a shell the prompt stays on a line of its own."""
+    return encode(value) + b"\n"
 
 
 def send(resp: falcon.Response, value: object, commit: str | None, etag: str | None = None, status: int = 200) -> None:
@@ -43,7 +48,12 @@ def send(resp: falcon.Response, value: object, commit: str | None, etag: str | N
     one.
     """
     resp.status = status
-    resp.data = to_json(value)
+    send_encoded(resp, encode(value), commit, etag)
+
+
+def send_encoded(resp: falcon.Response, data: bytes, commit: str | None, etag: str | None = None) -> None:
+    """The same with what is JSON already."""
+    resp.data = data + b"\n"
     _set_version(resp, commit, etag)
 
 
@@ -84,6 +94,15 @@ def send_page(req: Request, resp: falcon.Response, page: Page, results: Sequence
         {"count": page.count, "next": following, "previous": previous, "results": results},
         page.commit,
     )
+
+
+def send_encoded_page(
+    req: Request, resp: falcon.Response, page: Page, results: Sequence[bytes], public_url: str
+) -> None:
+    """The same with rows that are JSON already."""
+    following, previous = link_neighbours(req, resp, page.count, public_url)
+    head = encode({"count": page.count, "next": following, "previous": previous, "results": []})
+    send_encoded(resp, head[:-2] + b",".join(results) + b"]}", page.commit)
 
 
 def send_list(req: Request, resp: falcon.Response, rows: Sequence[Any], public_url: str) -> None:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import falcon
 
-from catalogd.activity import Activity
+from catalogd.activity import Activity, Seen
 from catalogd.catalog import Catalog, ListQuery, Written
 from catalogd.proposals import Proposals
 from catalogd.web import representations
 from catalogd.web.bodies import JSON, MERGE_PATCH, read_json
 from catalogd.web.conditions import etag, if_match
+from catalogd.web.kept import Kept
 from catalogd.web.parameters import OfProposal
-from catalogd.web.replies import caller, send, send_nothing, send_page, send_unless_known
+from catalogd.web.replies import caller, send, send_encoded, send_encoded_page, send_nothing, send_unless_known
 from catalogd.web.requests import Request
 
 # RFC 7396 has a type of its own, and clients send the general one as well.
@@ -27,6 +30,8 @@ class Repositories:
         self._activity = activity
         self._public_url = public_url
         self._max_body = max_body
+        self._details = Kept(partial(representations.detail, is_starred=False))
+        self._rows = Kept(representations.row)
 
     def create(self, req: Request, resp: falcon.Response, namespace: str) -> bool:
         body = read_json(req, self._max_body)
@@ -44,15 +49,15 @@ class Repositories:
         self._list(req, resp, req.parameters["namespace"])
 
     def detail(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> None:
-        at = req.parameters["at"]
+        at, who = req.parameters["at"], caller(req)
         if isinstance(at, OfProposal):
-            found = self._proposals.detail(caller(req), namespace, repo_name, at.number)
+            found = self._proposals.detail(who, namespace, repo_name, at.number)
         else:
-            found = self._catalog.detail(caller(req), namespace, repo_name, at=at)
-        seen = self._activity.seen(caller(req), found.document, found.batch)
+            found = self._catalog.detail(who, namespace, repo_name, at=at)
+        seen = self._activity.seen(who, found.document, found.batch)
         tag = etag(found.blob, seen.version)
         if not send_unless_known(req, resp, tag, found.commit):
-            send(resp, representations.detail(seen.document, seen.is_starred), found.commit, tag)
+            self._send_seen(resp, seen, found.commit, tag)
 
     def update(self, req: Request, resp: falcon.Response, namespace: str, repo_name: str) -> bool:
         body = read_json(req, self._max_body)
@@ -88,8 +93,14 @@ class Repositories:
             page_size=asked["page_size"],
         )
         page = self._catalog.list(caller(req), query)
-        rows = [representations.row(document) for document in self._activity.counted(page.results, page.batch)]
-        send_page(req, resp, page, rows, self._public_url)
+        rows = [self._rows.json(document) for document in self._activity.counted(page.results, page.batch)]
+        send_encoded_page(req, resp, page, rows, self._public_url)
+
+    def _send_seen(self, resp: falcon.Response, seen: Seen, commit: str, tag: str) -> None:
+        if seen.is_starred:
+            send(resp, representations.detail(seen.document, True), commit, tag)
+        else:
+            send_encoded(resp, self._details.json(seen.document), commit, tag)
 
     def _update(
         self,

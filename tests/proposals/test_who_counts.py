@@ -15,7 +15,7 @@ NEW = {"description": "new"}
 
 
 def without_scope_admin(caller: Caller) -> Caller:
-    return replace(caller, account=replace(caller.account, scopes=frozenset({"read", "write"})))
+    return caller._replace(account=replace(caller.account, scopes=frozenset({"read", "write"})))
 
 
 def test_the_approval_of_an_owner_who_may_not_log_in_any_more_does_not_count(site):
