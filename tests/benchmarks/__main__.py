@@ -8,10 +8,12 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import authentication, durable_put, git_serving, proposals, registry_events
+from tests.benchmarks import authentication, detail, durable_put, git_serving, listing, proposals, registry_events
 
 QUESTIONS = {
     "durable-put": durable_put,
+    "detail": detail,
+    "list": listing,
     "authentication": authentication,
     "git-serving": git_serving,
     "proposals": proposals,

@@ -46,7 +46,10 @@ def make(directory: Path, size: int) -> Path:
 def catalogd(*arguments: str) -> str:
     """Run a command of catalogd; returns its output."""
     command = [sys.executable, "-m", "catalogd", *arguments]
-    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(command)}: {done.stderr}{done.stdout}")
+    return done.stdout
 
 
 @dataclass(frozen=True)
