@@ -52,13 +52,14 @@ _WHOLE = (
 _MOST_LOOKED_AT = 1000
 
 # Whether the caller may see all that a commit changed, before and after, and so its message, which may name any of it,
-# and who approved that.
-_COMPLETE = f"""(
-    :everything OR commit_.changes = commit_.whole_changes
-    OR commit_.changes <= {_MOST_LOOKED_AT} AND commit_.changes = (
+# and who approved that. By cases, because SQLite would count even where the other side of an OR has decided.
+_COMPLETE = f"""CASE
+    WHEN :everything OR commit_.changes = commit_.whole_changes THEN 1
+    WHEN commit_.changes > {_MOST_LOOKED_AT} THEN 0
+    ELSE commit_.changes = (
         SELECT count(*) FROM change JOIN file ON file.id = change.file WHERE change.seq = commit_.seq AND {_WHOLE}
     )
-)"""
+END"""
 
 # Commits of which the public sees nothing, for the changes that some namespaces' readers see.
 _PRIVATE_COMMITS = """
