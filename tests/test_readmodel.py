@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from catalogd.documents import Role
 from catalogd.errors import Malformed, NotFound, Unavailable
-from catalogd.readmodel import ORDERINGS, ReadModel, Writer
+from catalogd.readmodel import ORDERINGS, ReadModel, Writer, listing
 from catalogd.readmodel.documents import ListQuery
 from catalogd.readmodel.history import CHANGES_SHOWN
 
@@ -156,10 +156,16 @@ def catalog(model: ReadModel) -> Catalog:
 
 def listed(model: ReadModel, sees: Sees = ANYONE, **query: object) -> list[str]:
     """The names in a list, as namespace/repo_name; the count is checked against them."""
+    count, found = a_page(model, sees, 1, 1000, **query)
+    assert count == len(found)
+    return found
+
+
+def a_page(model: ReadModel, sees: Sees, page: int, page_size: int, **query: object) -> tuple[int, list[str]]:
+    """(how many there are, the names of those on a page)"""
     asked = {"namespace": None, "search": None, "is_public": None, "labels": (), "ordering": None} | query
-    count, rows, *_ = model.list(**asked, visibility=sees, page=1, page_size=1000)
-    assert count == len(rows)
-    return [f"{row['namespace']}/{row['repo_name']}" for row in rows]
+    count, rows, *_ = model.list(**asked, visibility=sees, page=page, page_size=page_size)
+    return count, [f"{row['namespace']}/{row['repo_name']}" for row in rows]
 
 
 def actions(model: ReadModel, path: str = WEB, floor: int = 0) -> list[str]:
@@ -282,6 +288,39 @@ def test_labels_filter_by_key_and_by_value_and_follow_edits(catalog: Catalog, mo
 
 
 # -- search
+
+
+@pytest.mark.parametrize("text", ["web", "front web", "db", "we"])
+@pytest.mark.parametrize("few", [0, 7])
+def test_what_very_many_documents_match_is_listed_as_what_few_do(
+    catalog: Catalog, model: ReadModel, monkeypatch: pytest.MonkeyPatch, text: str, few: int
+) -> None:
+    words = ("web", "db", "front web", "the web in front", "")
+    names = [f"{'acme' if number % 3 else 'other'}/{'web' if number % 7 else 'db'}-{number}" for number in range(60)]
+    catalog.commit(
+        {
+            path_of(name): document(
+                name,
+                description=words[number % 5],
+                full_description=words[number % 3],
+                is_public=number % 4 > 0,
+                labels={"even": "yes"} if number % 2 == 0 else {},
+                download=number % 6,
+            )
+            for number, name in enumerate(names)
+        }
+    )
+    asked = [
+        (sees, page, 7, {"search": text, "ordering": ordering, **filters})
+        for sees in (ANYONE, MEMBER, ADMIN)
+        for ordering in (None, "-download", "repo_name")
+        for page in (1, 2, 5, 9)
+        for filters in ({}, {"namespace": "acme"}, {"is_public": False}, {"labels": (("even", None),)})
+    ]
+    expected = [a_page(model, *where, **query) for *where, query in asked]
+    monkeypatch.setattr(listing, "_FEW", few)
+    assert [a_page(model, *where, **query) for *where, query in asked] == expected
+    assert any(found for _, found in expected)
 
 
 @pytest.mark.parametrize(

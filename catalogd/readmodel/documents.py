@@ -6,13 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 
 from catalogd.documents import Stored
-from catalogd.readmodel import schema, search
 from catalogd.readmodel.connections import Connections
+from catalogd.readmodel.listing import ORDERINGS, ListQuery
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import PathFault, Row, Summaries, Tags, Visibility
 
-# What a list can be ordered by; "-" in front turns the whole order round.
-ORDERINGS = ("repo_name", *schema.TIMES, *schema.COUNTERS)
+__all__ = ["ORDERINGS", "DocumentQueries", "ListQuery"]
 
 
 class DocumentQueries:
@@ -79,9 +78,7 @@ class DocumentQueries:
         limit, offset = window(page, page_size)
         with self._connections.snapshot() as connection:
             commit, batch = connection.execute("SELECT commit_id, batch FROM meta").fetchone()
-            count = connection.execute(query.count(), query.parameters).fetchone()[0]
-            shown = {**query.parameters, "limit": limit, "offset": offset}
-            ids = [found for (found,) in connection.execute(query.page(ordering), shown).fetchall()]
+            count, ids = query.find(connection, ordering, limit, offset)
             found = connection.execute(
                 "SELECT id, namespace, repo_name, CAST(summary AS BLOB) FROM document"
                 " WHERE id IN (SELECT value FROM json_each(?))",
@@ -106,89 +103,3 @@ class DocumentQueries:
         """The documents of the mirrored commit that cannot be shown, sorted by path."""
         with self._connections.reader() as connection:
             return [PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")]
-
-
-class ListQuery:
-    """The filters of a list as SQL. Column names stand in it, values never."""
-
-    def __init__(
-        self,
-        namespace: str | None,
-        text: str | None,
-        is_public: bool | None,
-        labels: Sequence[tuple[str, str | None]],
-        visibility: Visibility,
-        among: Sequence[tuple[str, str]] | None,
-    ):
-        self.parameters: dict[str, object] = {}
-        self._conditions: list[str] = []
-        self._source = "document"
-        self._match(text)
-        if among is not None:
-            self._where(
-                "(namespace, document.repo_name) IN (SELECT value ->> 0, value ->> 1 FROM json_each(:among))",
-                among=json.dumps(among),
-            )
-        if namespace is not None:
-            self._where("namespace = :namespace", namespace=namespace)
-        if is_public is not None:
-            self._where("is_public = :is_public", is_public=int(is_public))
-        for number, (key, value) in enumerate(labels):
-            self._label(number, key, value)
-        self._limit_to(visibility, namespace)
-
-    def count(self) -> str:
-        return f"SELECT count(*) FROM {self._source} {self._filter()}"
-
-    def page(self, ordering: str | None) -> str:
-        return (
-            f"SELECT document.id FROM {self._source} {self._filter()}"
-            f" ORDER BY {self._order(ordering)} LIMIT :limit OFFSET :offset"
-        )
-
-    def _match(self, text: str | None) -> None:
-        query = None if text is None else search.query(text)
-        if query is None:
-            return
-        # CROSS JOIN: from the matches to their documents, never the other way round.
-        self._source = "document_text CROSS JOIN document ON document.id = document_text.rowid"
-        self._where("document_text MATCH :search", search=query)
-        self.parameters |= {
-            "in_name": f"{{repo_name}} : ({query})",
-            "in_summary": f"{{repo_name description}} : ({query})",
-        }
-
-    def _label(self, number: int, key: str, value: str | None) -> None:
-        condition = f"key = :key{number}" if value is None else f"key = :key{number} AND value = :value{number}"
-        self._where(f"document.id IN (SELECT document FROM label WHERE {condition})")
-        self.parameters.update({f"key{number}": key, f"value{number}": value})
-
-    def _limit_to(self, visibility: Visibility, namespace: str | None) -> None:
-        if visibility.everything or namespace in visibility.namespaces:
-            return
-        if namespace is not None or not visibility.namespaces:
-            self._where("is_public = 1")
-            return
-        self._where(
-            "(is_public = 1 OR namespace IN (SELECT value FROM json_each(:namespaces)))",
-            namespaces=json.dumps(sorted(visibility.namespaces)),
-        )
-
-    def _where(self, condition: str, **parameters: object) -> None:
-        self._conditions.append(condition)
-        self.parameters.update(parameters)
-
-    def _filter(self) -> str:
-        return f"WHERE {' AND '.join(self._conditions)}" if self._conditions else ""
-
-    def _order(self, ordering: str | None) -> str:
-        if ordering is None and "search" in self.parameters:
-            # No statistics of all the texts, as bm25 would: they would tell what stands in those that are hidden.
-            found = "document.id IN (SELECT rowid FROM document_text WHERE document_text MATCH :{})"
-            return f"{found.format('in_name')} DESC, {found.format('in_summary')} DESC, namespace, document.repo_name"
-        column = (ordering or "repo_name").removeprefix("-")
-        if column not in ORDERINGS:
-            raise ValueError(f"a list cannot be ordered by {column!r}")
-        turn = " DESC" if ordering and ordering.startswith("-") else ""
-        first = "" if column == "repo_name" else f"document.{column}{turn} NULLS LAST, "
-        return f"{first}namespace{turn}, document.repo_name{turn}"
