@@ -6,13 +6,14 @@ import json
 import random
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from git_user import GitUser
 from history import Write
 from recording import Record, Recorded
-from served_catalog import Served, git, is_sound
+from served_catalog import Reply, Served, git, is_sound
 
 NAMESPACE = "load"
 # All write to these, and meet.
@@ -109,9 +110,16 @@ class Writer(Actor):
 
     gives_way = True
 
+    def __init__(self, stage: Stage, name: str):
+        super().__init__(stage, name)
+        self._deck: list[Callable[[str], Reply | None]] = []
+
     def step(self) -> None:
         repo_name = self.chance.choice(SHARED)
-        doing = self.chance.choices([self.patch, self.put, self.put_if, self.delete, self.revert], [8, 4, 2, 1, 1])[0]
+        if not self._deck:
+            self._deck = [*[self.patch] * 5, *[self.put] * 3, *[self.put_if] * 2, self.delete, self.revert]
+            self.chance.shuffle(self._deck)
+        doing = self._deck.pop()
         reply = doing(repo_name)
         if reply is not None and reply.status == 404:
             reply = self.create(repo_name)
@@ -119,7 +127,7 @@ class Writer(Actor):
             self.stage.newest = (reply.commit, path_of(repo_name))
         time.sleep(self.chance.uniform(0.0, 0.02))
 
-    def create(self, repo_name: str):
+    def create(self, repo_name: str) -> Reply | None:
         return self.client.write(
             "POST",
             f"/v1/repositories/{NAMESPACE}",
@@ -128,23 +136,23 @@ class Writer(Actor):
             documents=(path_of(repo_name),),
         )
 
-    def patch(self, repo_name: str):
+    def patch(self, repo_name: str) -> Reply | None:
         body = {"labels": {f"{self.name}.{self.steps % 3}": str(self.steps)}}
         return self._change("PATCH", repo_name, body)
 
-    def put(self, repo_name: str, **headers: str):
+    def put(self, repo_name: str, **headers: str) -> Reply | None:
         return self._change("PUT", repo_name, {"description": f"{self.name} in step {self.steps}"}, **headers)
 
-    def put_if(self, repo_name: str):
+    def put_if(self, repo_name: str) -> Reply | None:
         read = self.client.read(url_of(repo_name), kind="read", document=path_of(repo_name))
         if read is None or read.status != 200:
             return read
         return self.put(repo_name, If_Match=read.etag)
 
-    def delete(self, repo_name: str):
+    def delete(self, repo_name: str) -> Reply | None:
         return self._change("DELETE", repo_name, None)
 
-    def revert(self, repo_name: str):
+    def revert(self, repo_name: str) -> Reply | None:
         commit, path = self.stage.newest
         if not commit:
             return None
@@ -153,7 +161,7 @@ class Writer(Actor):
             "POST", f"/v1/commits/{commit}/revert", kind="revert", documents=(path,) if path else ()
         )
 
-    def _change(self, method: str, repo_name: str, body: object, **headers: str):
+    def _change(self, method: str, repo_name: str, body: object, **headers: str) -> Reply | None:
         where = (path_of(repo_name),)
         return self.client.write(method, url_of(repo_name), body, kind=method, documents=where, **headers)
 
@@ -272,7 +280,7 @@ class Pusher(GitActor):
         return is_taken
 
     def may_give_up(self) -> bool:
-        return self.stage.is_over.is_set()
+        return self.stage.is_over.is_set() and self.steps > 0
 
 
 def _describe(file: Path, repo_name: str, description: str) -> None:

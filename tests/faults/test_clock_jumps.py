@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow
 
 BACK, FORWARD = -366.0, 3660.0
 PHASE_SECONDS = 1.5
-FOLD_PACKS = 8
+FOLD_PACKS = 6
 
 
 @pytest.fixture(scope="module")

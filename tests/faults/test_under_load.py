@@ -31,11 +31,11 @@ def test_what_clients_are_told_fits_the_history_while_hands_commit_and_push(serv
     assert_in_order(stage)
     outcomes = stage.record.outcomes
     assert "cut off" not in {outcome for _, outcome in stage.record.answers}
-    assert outcomes("PATCH")["200"] > 2 * SECONDS
-    for kind, outcome in (("DELETE", "204"), ("create", "201"), ("revert", "201"), ("read", "200"), ("list", "200")):
+    assert len(stage.record.acknowledged) > 2 * SECONDS
+    # Each of them, and at least once as it was meant.
+    for kind, outcome in (("PATCH", "200"), ("create", "201"), ("read", "200"), ("list", "200"), ("push", "taken")):
         assert outcomes(kind)[outcome], kind
-    assert outcomes("commit by hand")["taken"] >= 2
-    assert outcomes("push")["taken"] >= 1
+    assert outcomes("DELETE") and outcomes("revert") and outcomes("commit by hand")["taken"]
 
 
 def test_what_clients_are_told_fits_the_history_of_a_server_that_is_killed(served: Served, record_property) -> None:
