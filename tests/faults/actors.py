@@ -21,7 +21,7 @@ SHARED = ("one", "two", "three", "four")
 # So often a hand or a push may find that main has moved on; then those who write over HTTP are asked to wait.
 _TRIES = 2
 # How long a hand goes on with one commit, in seconds.
-_PATIENCE = 30.0
+_PATIENCE = 60.0
 # Why a push or a commit by hand is refused that comes at the wrong moment, as git's user reads it.
 _RACES = (
     "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
@@ -45,8 +45,8 @@ class Stage:
     record: Record = field(default_factory=Record)
     is_over: threading.Event = field(default_factory=threading.Event)
     is_up: threading.Event = field(default_factory=threading.Event)
-    # Set while the writers over HTTP are to wait.
-    is_quiet: threading.Event = field(default_factory=threading.Event)
+    # Those for whom all others that move main are to wait.
+    quiet_for: set[str] = field(default_factory=set)
     # The write that somebody may want to revert: commit, document.
     newest: tuple[str, str] = ("", "")
 
@@ -57,7 +57,7 @@ class Stage:
 class Actor(threading.Thread):
     """Takes a step, and another, until all is over. An exception in a step ends it, and is found by `finish`."""
 
-    # Whether it moves main, over HTTP, and so waits while all is to be quiet.
+    # Whether it moves main, and so begins nothing while all is to be quiet for somebody.
     gives_way = False
 
     def __init__(self, stage: Stage, name: str):
@@ -71,7 +71,7 @@ class Actor(threading.Thread):
     def run(self) -> None:
         try:
             while not self.stage.is_over.is_set():
-                if self.gives_way and self.stage.is_quiet.is_set():
+                if self.gives_way and self.stage.quiet_for:
                     time.sleep(0.02)
                 elif self.stage.is_up.wait(0.1):
                     self.step()
@@ -85,7 +85,7 @@ class Actor(threading.Thread):
         raise NotImplementedError
 
     def finish(self) -> None:
-        self.join(60)
+        self.join(90)
         assert not self.is_alive(), f"{self.name} does not come to an end"
         if self.error is not None:
             raise self.error
@@ -192,20 +192,24 @@ class Watcher(Actor):
 class GitActor(Actor):
     """Edits a document of its own with git, and tries until that is on main."""
 
+    gives_way = True
+    _until = 0.0
+    _said = ""
+
     def step(self) -> None:
         path = path_of(self.name)
         message = f"{self.name} step {self.steps}."
         self.prepare(path, message)
-        tries, until = 0, time.monotonic() + _PATIENCE
+        tries, self._until = 0, time.monotonic() + _PATIENCE
         try:
             while not self.attempt(path, message) and not self.may_give_up():
-                assert time.monotonic() < until, f"{message} is refused all the time"
+                assert time.monotonic() < self._until, f"{message} is refused all the time: {self._said}"
                 tries += 1
                 if tries >= _TRIES:
-                    self.stage.is_quiet.set()
+                    self.stage.quiet_for.add(self.name)
                 time.sleep(self.chance.uniform(0.02, 0.1))
         finally:
-            self.stage.is_quiet.clear()
+            self.stage.quiet_for.discard(self.name)
         time.sleep(self.chance.uniform(0.1, 0.3))
 
     def prepare(self, path: str, message: str) -> None:
@@ -221,6 +225,9 @@ class GitActor(Actor):
     def refused(self, kind: str, said: str) -> None:
         reason = next((why for why in _RACES if why in said), "")
         self.stage.record.count(kind, reason or "cut off")
+        self._said = said
+        if not reason:
+            self._until = time.monotonic() + _PATIENCE  # the server was away
         if not reason and not any(why in said for why in _OUTAGES):
             self.stage.record.unforeseen.append(said)
 

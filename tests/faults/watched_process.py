@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -60,8 +61,9 @@ class Watched(threading.Thread):
         self._is_over = threading.Event()
 
     def run(self) -> None:
-        while not self._is_over.wait(self._interval):
-            self.samples.append(sample(self._pid))
+        with suppress(FileNotFoundError):  # it has ended
+            while not self._is_over.wait(self._interval):
+                self.samples.append(sample(self._pid))
 
     def stop(self) -> None:
         self._is_over.set()
