@@ -175,14 +175,19 @@ def with_implied(scopes: frozenset[str]) -> frozenset[str]:
     return scopes | {scope for scope, gives in least.items() if scopes & gives}
 
 
+def require_somebody(account: Account) -> None:
+    """Raises Unauthenticated for anonymous."""
+    if account.is_anonymous:
+        raise Unauthenticated("Credentials are needed for this: a token, or a user and password.")
+
+
 def require_scope(account: Account, right: Right) -> None:
     """Raises Unauthenticated for anonymous, Forbidden for a token without a scope that the right needs, or confined
     where none such will do.
 
     What can be said before it is known what the call is about.
     """
-    if account.is_anonymous:
-        raise Unauthenticated("Credentials are needed for this: a token, or a user and password.")
+    require_somebody(account)
     if right.scopes and not account.scopes & right.scopes:
         raise Forbidden(f"The token must have the scope {right.least_scope}.")
     if right.unconfined and account.namespace is not None:

@@ -11,7 +11,7 @@ from typing import Any
 import falcon
 
 from catalogd.errors import Malformed, ReadOnly
-from catalogd.rights import Right
+from catalogd.rights import Right, require_somebody
 from catalogd.web import parameters
 from catalogd.web.authentication import Authenticator, is_nobody
 from catalogd.web.metrics import Metrics
@@ -117,6 +117,8 @@ def _responder(
     refuses = primary != "" and operation.writes and not operation.for_replicas
     takes_credentials, writes, operation_id = operation.right.takes_credentials, operation.writes, operation.id
     is_foreign = operation.is_foreign
+    # A foreign client looks for more in the refusal than this.
+    needs_credentials = operation.right.needs_credentials and not is_foreign
 
     def respond(req: Request, resp: falcon.Response, **names: str) -> None:
         if takes_credentials:
@@ -132,10 +134,14 @@ def _responder(
             req.parameters = defaults
         if refuses:
             raise ReadOnly(primary)
+        if writes:
+            check_origin(req.env, public_url)
+        if needs_credentials:
+            # Before the body is read, and whether there is anything at this path or not.
+            require_somebody(req.account)
         if not writes:
             handler(req, resp, **names)
             return
-        check_origin(req.env, public_url)
         if not takes_if_match:
             _refuse_if_match(req)
         metrics.wrote(operation_id, handler(req, resp, **names))

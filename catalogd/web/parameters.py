@@ -26,6 +26,7 @@ DEFAULT_FOUND = 25
 MAX_SEARCH = 200
 # No list is this long, so every larger number means the same page past the end; offsets stay within 64 bits.
 _LAST_PAGE = 10**9
+_MOST_ASKED = 10**9
 
 # So many faults are told at once, and looked for.
 _MOST_FAULTS = 20
@@ -33,7 +34,7 @@ _MOST_FAULTS = 20
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 _NUMBER = re.compile(r"[1-9][0-9]{0,17}")
-COMMIT = r"[0-9a-f]{7,64}"
+COMMIT = r"[0-9a-f]{7,40}"
 _COMMIT = re.compile(COMMIT)
 # RFC 3339, section 5.6, date-time
 _TIME = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]{1,9})?(?:Z|[+-][0-9]{2}:[0-9]{2})")
@@ -111,8 +112,8 @@ def _search(text: str) -> str | None:
 
 
 def _how_many(text: str) -> int:
-    if not re.fullmatch(r"[0-9]{1,18}", text):
-        raise Unfit("a whole number from 0")
+    if not re.fullmatch(r"[0-9]{1,18}", text) or int(text) > _MOST_ASKED:
+        raise Unfit(f"a whole number from 0 to {_MOST_ASKED}")
     return min(int(text), MAX_PAGE_SIZE)
 
 
@@ -130,7 +131,7 @@ def _namespace(text: str) -> str:
 
 def _commit(text: str) -> str:
     if not _COMMIT.fullmatch(text):
-        raise Unfit("a commit id: 7 to 64 digits of lower-case hexadecimal")
+        raise Unfit("a commit id: 7 to 40 digits of lower-case hexadecimal")
     return text
 
 
@@ -194,10 +195,16 @@ def _person(text: str) -> str:
 
 # --- the parameters there are
 
+# What decode() takes.
+_TEXT: dict[str, Any] = {"type": "string", "pattern": r"^[^\u0000-\u001f\u007f]*$"}
+_POINT: dict[str, Any] = {
+    "anyOf": [{"type": "string", "pattern": f"^{COMMIT}$"}, {"type": "string", "format": "date-time"}]
+}
+
 PAGE = Parameter(
     "page",
     "Which page, from 1. A page past the end is a 404.",
-    {"type": "integer", "minimum": 1, "default": 1},
+    {"type": "integer", "minimum": 1, "maximum": _LAST_PAGE, "default": 1},
     _page,
     default=1,
 )
@@ -211,7 +218,7 @@ PAGE_SIZE = Parameter(
 SEARCH = Parameter(
     "search",
     "Words, or beginnings of words, to find in names and descriptions; all of them must be there.",
-    {"type": "string", "maxLength": MAX_SEARCH},
+    {**_TEXT, "maxLength": MAX_SEARCH},
     _search,
     example="database",
 )
@@ -219,7 +226,7 @@ IS_PUBLIC = Parameter("is_public", "Only public, or only private repositories.",
 LABEL = Parameter(
     "label",
     "Only repositories with this label: `key`, or `key=value`. Repeated, all must fit.",
-    {"type": "array", "items": {"type": "string", "minLength": 1}},
+    {"type": "array", "items": {"type": "string", "pattern": r"^[^=\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"}},
     _label,
     default=(),
     repeatable=True,
@@ -240,14 +247,14 @@ NAMESPACE = Parameter(
 AT = Parameter(
     "at",
     "The state at a commit (7 digits or more), or at an RFC 3339 time (of the newest commit not after it).",
-    {"type": "string", "maxLength": 64},
+    _POINT,
     _point_of_all,
 )
 AT_OR_PROPOSAL = Parameter(
     "at",
     "The state at a commit (7 digits or more), at an RFC 3339 time (of the newest commit not after it), or "
     "`proposals/{number}`: as it would be if that were merged now.",
-    {"type": "string", "maxLength": 64},
+    {"anyOf": [*_POINT["anyOf"], {"type": "string", "pattern": f"^{_PROPOSAL}{_NUMBER.pattern}$"}]},
     _point_or_proposal,
 )
 SINCE = Parameter(
@@ -260,19 +267,19 @@ SINCE = Parameter(
 FROM = Parameter(
     "from",
     "The older state: a commit id or a time, as in `at`; that before the last change if left out.",
-    {"type": "string"},
+    _POINT,
     _point,
 )
-TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", {"type": "string"}, _point)
+TO = Parameter("to", "The newer state, as in `at`; the newest if left out.", _POINT, _point)
 
 TERM = Parameter(
     "q",
     f"Words, or beginnings of words, as in `search`; without one, everything. Only {MAX_SEARCH} characters count.",
-    {"type": "string"},
+    _TEXT,
     lambda text: _search(text[:MAX_SEARCH]),
     example="database",
 )
-_HOW_MANY: dict[str, Any] = {"type": "integer", "minimum": 0}
+_HOW_MANY: dict[str, Any] = {"type": "integer", "minimum": 0, "maximum": _MOST_ASKED}
 HOW_MANY = Parameter(
     "n",
     f"How many results a page has: at most {MAX_PAGE_SIZE}, whatever more is asked for; 0 leaves it to the server.",
@@ -297,7 +304,7 @@ LAST = Parameter(
 SERVICE = Parameter(
     "service",
     "What git wants to do: `git-upload-pack` or, in the whole catalog, `git-receive-pack`.",
-    {"type": "string", "maxLength": 64},
+    {"type": "string", "enum": ["git-upload-pack", "git-receive-pack"]},
     lambda text: text,
 )
 
@@ -305,13 +312,13 @@ SERVICE = Parameter(
 REGISTRY_SERVICE = Parameter(
     "service",
     "The registry that the token is for, as in its challenge: the setting `registry_service`.",
-    {"type": "string"},
+    _TEXT,
     lambda text: text,
 )
 SCOPE = Parameter(
     "scope",
     "What access is wanted, such as `repository:acme/web:pull,push`. Repeatable, or parted by spaces; at most 100.",
-    {"type": "array", "items": {"type": "string"}},
+    {"type": "array", "items": _TEXT},
     lambda text: text,
     default=(),
     repeatable=True,
@@ -319,13 +326,14 @@ SCOPE = Parameter(
 )
 OFFLINE_TOKEN = Parameter(
     "offline_token",
-    "Whether a refresh token is wanted: that is the token of the catalog which was sent; for a password there is none.",
-    {"type": "boolean", "default": False},
+    "`true` or `1` if a refresh token is wanted: that is the token of the catalog which was sent; for a password there "
+    "is none.",
+    {**_TEXT, "default": "false"},
     lambda text: text.lower() in ("true", "1"),
     default=False,
 )
 
-_USER: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_NAME}
+_USER: dict[str, Any] = {**_TEXT, "minLength": 1, "maxLength": MAX_NAME}
 STATE = Parameter(
     "state",
     "Only proposals that are so.",

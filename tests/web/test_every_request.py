@@ -114,7 +114,7 @@ BAD_QUERIES = [
     "page=0", "page=-1", "page=1.5", "page=", "page=1e9", "page=%C2%B2", "page=01", "page_size=0",
     "page_size=101",
     "page_size=10000", "ordering=size", "ordering=--download", "is_public=maybe", "label=", "label==x",
-    "at=yesterday", "at=123456", "at=2015-13-01T00:00:00Z", "at=2015-06-04", "page=1&page=2",
+    "at=yesterday", "at=123456", "at=" + "0" * 41, "at=2015-13-01T00:00:00Z", "at=2015-06-04", "page=1&page=2",
     "search=a&search=b",
     "search=%ff", "search=%zz", "search=%00", "search=" + "x" * 201, "search=%ed%a0%80",
 ]  # fmt: skip
@@ -249,6 +249,13 @@ def test_a_token_works_by_three_schemes(site: Site) -> None:
     for header in (f"Token {site.token}", f"token  {site.token}", f"Bearer {site.token}", f"Basic {pair}"):
         reply = site.anonymous.simulate_post(CREATE, json={}, headers={"Authorization": header})
         assert is_problem(reply, 422), header
+
+
+@pytest.mark.parametrize("call", [call for call in CALLS if RIGHTS[call].needs_credentials], ids=" ".join)
+def test_who_needs_credentials_and_has_none_hears_so_whether_anything_is_there_or_not(
+    site: Site, call: tuple[str, str]
+) -> None:
+    assert is_problem(site.anonymous.simulate_request(*call, body=b"no JSON"), 401)
 
 
 def test_a_write_without_credentials_is_a_401(site: Site) -> None:

@@ -9,13 +9,16 @@ import socket
 import time
 
 import pytest
-from web_site import MAX_BODY, Wire, read_reply
+from web_site import MAX_BODY, Site, Wire, read_reply
 
 from catalogd.http_parser import Limits, Parser
 
 HOST = b"Host: catalog.example\r\n"
 JSON = b"Content-Type: application/json\r\n"
 POST = b"POST /v1/repositories/hostile HTTP/1.1\r\n" + HOST + JSON
+# For what is refused only to those who may write.
+TOKEN = b"<token>"
+AUTHORIZED = b"Authorization: Token " + TOKEN + b"\r\n"
 CHUNK = b"2\r\n{}\r\n0\r\n\r\n"
 
 # What is sent, and the status it must end in.
@@ -80,15 +83,15 @@ REFUSED = {
     "TLS, without a line end": (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", 400),
     "a method that is none": (b"NONSENSE /healthz HTTP/1.1\r\n" + HOST + b"\r\n", 400),
     "a malformed If-Match": (
-        b"DELETE /v1/repositories/a/b HTTP/1.1\r\n" + HOST + b'If-Match: "unfinished\r\n\r\n',
+        b"DELETE /v1/repositories/a/b HTTP/1.1\r\n" + HOST + AUTHORIZED + b'If-Match: "unfinished\r\n\r\n',
         400,
     ),
 }
 
 
 @pytest.mark.parametrize(("request_bytes", "status"), REFUSED.values(), ids=REFUSED)
-def test_what_is_hostile_is_refused_with_a_problem(wire: Wire, request_bytes: bytes, status: int) -> None:
-    got, headers, body = wire.send(request_bytes)
+def test_what_is_hostile_is_refused_with_a_problem(wire: Wire, site: Site, request_bytes: bytes, status: int) -> None:
+    got, headers, body = wire.send(request_bytes.replace(TOKEN, site.token.encode()))
     assert got == status
     assert headers["content-type"] == "application/problem+json"
     problem = json.loads(body)
@@ -128,10 +131,11 @@ def test_chunks_that_are_too_much_in_all_are_refused(wire: Wire) -> None:
         assert read_reply(connection)[0] == 413
 
 
-def test_a_gzip_bomb_is_not_unpacked(wire: Wire) -> None:
+def test_a_gzip_bomb_is_not_unpacked(wire: Wire, site: Site) -> None:
     bomb = gzip.compress(b"{" + b" " * 50_000_000 + b"}")
     length = f"Content-Length: {len(bomb)}\r\n".encode()
-    status, headers, body = wire.send(POST + b"Content-Encoding: gzip\r\n" + length + b"\r\n" + bomb)
+    post = POST + AUTHORIZED.replace(TOKEN, site.token.encode())
+    status, headers, body = wire.send(post + b"Content-Encoding: gzip\r\n" + length + b"\r\n" + bomb)
     assert status == 415
     assert headers["accept-encoding"] == "identity"
     assert json.loads(body)["type"] == "urn:catalogd:unsupported-media-type"
@@ -148,7 +152,7 @@ def test_http_1_0_may_leave_out_the_host(wire: Wire) -> None:
     assert headers["connection"] == "close"
 
 
-def test_forged_proxy_headers_change_no_link(wire: Wire, site) -> None:
+def test_forged_proxy_headers_change_no_link(wire: Wire, site: Site) -> None:
     for name in ("one", "two"):
         site.create(f"forged/{name}")
     _, _, body = wire.send(
