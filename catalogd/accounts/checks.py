@@ -15,13 +15,13 @@ MAX_TOKEN_NAME = 100
 MAX_EMAIL = 254  # RFC 5321, section 4.5.3.1.3, less the angle brackets
 
 # An address as git can write it between < and >, with no more of RFC 5322 than people use.
-_EMAIL = re.compile(r"[^\s<>@,;:\"()\[\]\\\x00-\x1f\x7f]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
+EMAIL = re.compile(r"[^\s<>@,;:\"()\[\]\\\x00-\x1f\x7f]+@[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?")
 
 
 def checked_email(email: str | None) -> str | None:
     if email is None:
         return None
-    if len(email) > MAX_EMAIL or not is_encodable(email) or not _EMAIL.fullmatch(email):
+    if len(email) > MAX_EMAIL or not is_encodable(email) or not EMAIL.fullmatch(email):
         fault = f"must be an e-mail address of at most {MAX_EMAIL} characters"
         raise Invalid(f"The e-mail is not valid: it {fault}.", [Fault("/email", fault)])
     return email

@@ -106,6 +106,9 @@ _PUSH = "/catalog.git/git-receive-pack"
 _REPORT = "/v1/registry/events"
 _INTERNAL_DETAIL = "The server met an error that it did not expect. Its log has the cause under this request's id."
 
+# What any call may end in, whatever it does.
+ANYWHERE = (400, 413, 431, 500, 501)
+
 # Of what a caller sent, so much is quoted: a problem must not grow with the body that it refuses.
 _MOST_QUOTED = 1000
 # So many faults are told at once, and looked for.

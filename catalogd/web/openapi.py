@@ -10,21 +10,27 @@ from typing import Any
 from catalogd.names import COMPONENT, MAX_NAME, TAG
 from catalogd.rights import Right
 from catalogd.web import schemas
-from catalogd.web.errors import KINDS, PROBLEM, kind_for_status
+from catalogd.web.conditions import PATTERN
+from catalogd.web.errors import ANYWHERE, KINDS, PROBLEM, is_git, kind_for_status
+from catalogd.web.links import links
 from catalogd.web.operation import Body, Operation, Reply
 from catalogd.web.parameters import COMMIT, Parameter
 from catalogd.web.routes import SECTIONS
 
 Description = dict[str, Any]
 
-# What any call may end in, whatever it does.
-_EVERYWHERE = (500,)
+# What a call that takes credentials may end in: they are wrong, too many wrong ones came before, or they cannot be
+# looked at.
+_WITH_CREDENTIALS = (401, 429, 503)
 _ABOUT = (
     "A catalog of container image repositories, with the history of every one of them.\n\n"
     "Every path works with and without a slash at its end. Times are RFC 3339 in UTC. Public repositories "
     "can be read without credentials; what a caller may not read is a 404, as if it were not there. Every "
     "response has `X-Request-Id`; every read of the catalog and every write has `Catalog-Commit`, the commit "
-    "that was read or made. Errors are `application/problem+json` (RFC 9457)."
+    "that was read or made. Errors are `application/problem+json` (RFC 9457).\n\n"
+    "Any call may also end in 400 or 413 (a header, a parameter or the body is not what it takes), 431 (more than 64 "
+    "KiB of headers), 500 or 501 (a transfer coding other than `chunked`); one that takes credentials in 401, 429 (too "
+    "many wrong passwords) or 503."
 )
 
 _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
@@ -42,7 +48,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
         {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["alice"]},
     ),
     "token": ("The id of the token, as the list shows it.", {"type": "string", "pattern": "^[0-9a-z]{12}$"}),
-    "number": ("The number of the proposal.", {"type": "integer", "minimum": 1, "examples": [7]}),
+    "number": ("The number of the proposal.", {"type": "integer", "minimum": 1, "examples": [1]}),
     "review": ("The id of a review of it.", {"type": "integer", "minimum": 1, "examples": [1]}),
     "commit": ("The id of a commit, of 7 digits or more.", {"type": "string", "pattern": f"^{COMMIT}$"}),
 }
@@ -70,11 +76,10 @@ def describe(operations: Iterable[Operation], version: str, server_url: str = ""
     """The description of the operations. `server_url` is the configured base of the interface, if there is
     one.
     """
+    operations = tuple(operations)
     paths: Description = {}
-    errors: set[int] = set()
     for operation in operations:
-        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation)
-        errors.update(operation.errors, _EVERYWHERE)
+        paths.setdefault(operation.path, {})[operation.method.lower()] = _operation(operation, operations)
     return {
         "openapi": "3.1.0",
         "info": {
@@ -89,9 +94,11 @@ def describe(operations: Iterable[Operation], version: str, server_url: str = ""
         "components": {
             "schemas": schemas.components(),
             "headers": {
-                name: {"description": text, "schema": {"type": "string"}} for name, text in _RESPONSE_HEADERS.items()
+                # A page that is the only one has no Link.
+                name: {"description": text, "required": name != "Link", "schema": {"type": "string"}}
+                for name, text in _RESPONSE_HEADERS.items()
             },
-            "responses": {str(status): _problem(status) for status in sorted(errors)},
+            "responses": _error_responses(operations),
             "securitySchemes": _SECURITY,
         },
     }
@@ -113,10 +120,13 @@ _SECURITY: Description = {
 }
 
 
-def _operation(operation: Operation) -> Description:
-    replies = {str(reply.status): _reply(reply) for reply in operation.replies}
-    for status in sorted({*operation.errors, *_EVERYWHERE}):
-        replies.setdefault(str(status), {"$ref": f"#/components/responses/{status}"})
+def _operation(operation: Operation, operations: Iterable[Operation]) -> Description:
+    replies = {
+        str(reply.status): _reply(reply) | _linked(links(operation, reply.status, operations))
+        for reply in operation.replies
+    }
+    for status in _errors(operation):
+        replies.setdefault(str(status), {"$ref": f"#/components/responses/{_error_name(operation, status)}"})
     described: Description = {
         "operationId": operation.id,
         "tags": [operation.section],
@@ -133,6 +143,27 @@ def _operation(operation: Operation) -> Description:
     if operation.body is not None:
         described["requestBody"] = _body(operation.body)
     return described
+
+
+def _errors(operation: Operation) -> list[int]:
+    of_credentials = _WITH_CREDENTIALS if operation.right.takes_credentials else ()
+    return sorted({*operation.errors, *of_credentials, *ANYWHERE})
+
+
+def _error_name(operation: Operation, status: int) -> str:
+    return f"git-{status}" if is_git(operation.path) else str(status)
+
+
+def _error_responses(operations: Iterable[Operation]) -> Description:
+    return {
+        _error_name(operation, status): _problem(status, is_git(operation.path))
+        for operation in operations
+        for status in _errors(operation)
+    }
+
+
+def _linked(found: Description) -> Description:
+    return {"links": found} if found else {}
 
 
 def _needs(right: Right) -> str:
@@ -171,7 +202,7 @@ def _header_parameter(name: str) -> Description:
         "in": "header",
         "required": False,
         "description": _REQUEST_HEADERS[name],
-        "schema": {"type": "string"},
+        "schema": {"type": "string", "format": "entity-tags", "pattern": f"^(?:{PATTERN})$", "examples": ['"1c2d3e"']},
     }
 
 
@@ -195,12 +226,14 @@ def _reply(reply: Reply) -> Description:
     return described
 
 
-def _problem(status: int) -> Description:
+def _problem(status: int, for_git: bool) -> Description:
     kinds = [kind for kind in KINDS if kind.status == status] or [kind_for_status(status)]
     return {
         "description": "; ".join(f"{kind.title} (`{kind.type}`)" for kind in kinds),
         "headers": _headers(_ERROR_HEADERS.get(status, ())),
-        "content": {PROBLEM: {"schema": schemas.ref("Problem")}},
+        "content": {"text/plain": {"schema": {"type": "string"}}}
+        if for_git
+        else {PROBLEM: {"schema": schemas.ref("Problem")}},
     }
 
 
@@ -243,7 +276,11 @@ def _markdown_operation(method: str, path: str, operation: Description) -> str:
         for example in next(iter(body["content"].values()))["examples"].values():
             lines += ["```json", json.dumps(example["value"], indent=2, ensure_ascii=False), "```", ""]
     lines += ["| status | what it says |", "| --- | --- |"]
-    lines += [f"| {status} | {_markdown_response(status, reply)} |" for status, reply in operation["responses"].items()]
+    lines += [
+        f"| {status} | {_markdown_response(status, reply)} |"
+        for status, reply in operation["responses"].items()
+        if int(status) not in ANYWHERE
+    ]
     return "\n".join([*lines, ""])
 
 

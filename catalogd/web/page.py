@@ -16,6 +16,8 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from catalogd.web.errors import ANYWHERE
+
 Description = dict[str, Any]
 
 _CODE = re.compile(r"`([^`]+)`")
@@ -193,7 +195,8 @@ def _body(description: Description, body: Description | None) -> str:
 
 
 def _responses(description: Description, responses: Description) -> str:
-    return "<h4>Replies</h4>" + "".join(_response(description, status, reply) for status, reply in responses.items())
+    said = (_response(description, *reply) for reply in responses.items() if int(reply[0]) not in ANYWHERE)
+    return f"<h4>Replies</h4>{''.join(said)}"
 
 
 def _response(description: Description, status: str, reply: Description) -> str:

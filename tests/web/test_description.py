@@ -10,6 +10,7 @@ from html.parser import HTMLParser
 from urllib.parse import urlencode
 
 import pytest
+from falcon import testing
 from jsonschema import Draft202012Validator
 from web_site import IMAGE, Site
 
@@ -145,6 +146,70 @@ def test_replies_fit_their_schemas(site: Site) -> None:
     check({"$ref": "#/components/schemas/Commit"}, reverted.json)
     problem = site.client.simulate_get(f"{base}/none").json
     check({"$ref": "#/components/schemas/Problem"}, problem)
+
+
+LINKS = [
+    (operation, status, name, link)
+    for operation in OPERATIONS
+    for status, reply in DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"].items()
+    for name, link in reply.get("links", {}).items()
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "status", "name", "link"), LINKS, ids=[f"{link[0].id}-{link[1]}-{link[2]}" for link in LINKS]
+)
+def test_every_link_gives_a_call_all_that_its_path_needs(
+    operation: Operation, status: str, name: str, link: dict
+) -> None:
+    target = BY_ID[link["operationId"]]
+    here = DESCRIPTION["paths"][operation.path][operation.method.lower()]
+    there = {
+        parameter["name"]: parameter["in"]
+        for parameter in DESCRIPTION["paths"][target.path][target.method.lower()]["parameters"]
+    }
+    assert set(link["parameters"]) <= set(there)
+    assert {name for name, place in there.items() if place == "path"} <= set(link["parameters"])
+    for expression in link["parameters"].values():
+        source, _, named = expression.removeprefix("$").partition("#" if "#" in expression else ".")
+        if source == "response" and named.startswith("header."):
+            assert named.removeprefix("header.") in here["responses"][status]["headers"]
+        elif source == "request":
+            assert f"{{{named.removeprefix('path.')}}}" in operation.path
+
+
+def test_links_lead_from_what_was_made_to_all_that_can_be_done_with_it(site: Site) -> None:
+    made = site.create("linked/one")
+    followed = DESCRIPTION["paths"]["/v1/repositories/{namespace}"]["post"]["responses"]["201"]["links"]
+    assert {"getRepository", "patchRepository", "listTags", "getHistory", "rollbackRepository"} <= set(followed)
+    for link in followed.values():
+        target = BY_ID[link["operationId"]]
+        if target.method != "GET":
+            continue
+        names = {name: _linked(made, expression) for name, expression in link["parameters"].items()}
+        assert site.client.simulate_get(target.path.format(**names)).status_code == 200, target.id
+    asked = followed["rollbackRepository"]["requestBody"]
+    rollback = {name: _linked(made, expression) for name, expression in asked.items()}
+    assert site.client.simulate_post("/v1/repositories/linked/one/rollback", json=rollback).status_code == 200
+
+
+def _linked(reply: testing.Result, expression: str) -> str:
+    """What a runtime expression of OpenAPI finds in a reply."""
+    kind, _, name = expression.removeprefix("$response.").partition("#/" if "#" in expression else ".")
+    return reply.json[name] if kind == "body" else reply.headers[name.lower()]
+
+
+def test_what_git_is_told_is_described_as_text() -> None:
+    for operation in OPERATIONS:
+        replies = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"]
+        refused = DESCRIPTION["components"]["responses"][replies["400"]["$ref"].rpartition("/")[2]]
+        assert list(refused["content"]) == ["text/plain" if is_git(operation.path) else "application/problem+json"]
+
+
+def test_whatever_takes_credentials_may_find_them_wrong_or_too_many_of_them_wrong() -> None:
+    for operation in OPERATIONS:
+        replies = DESCRIPTION["paths"][operation.path][operation.method.lower()]["responses"]
+        assert not operation.right.takes_credentials or {"401", "429", "503"} <= set(replies)
 
 
 def _last_commit(site: Site) -> str:

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from catalogd import rights
-from catalogd.web.operation import Operation, Reply
+from catalogd.web.operation import Body, Operation, Reply
 from catalogd.web.parameters import SERVICE
 from catalogd.web.routes.shared import GIT
 
 _CATALOG, _PROPOSALS, _PUBLIC = "/catalog.git", "/proposals.git", "/public.git"
-_BINARY = {"type": "string", "contentEncoding": "binary"}
+_BINARY = {"type": "string", "contentMediaType": "application/octet-stream"}
+
+
+def _asks(service: str) -> Body:
+    return Body("GitRequest", {}, (f"application/x-{service}-request",))
+
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -45,6 +50,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Protocols 0 to 2, shallow and partial clones. Where too many clone at once, some get 503.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
         (400, 401, 403, 413, 415, 503, 507),
+        body=_asks("git-upload-pack"),
     ),
     Operation(
         "POST",
@@ -60,6 +66,7 @@ OPERATIONS: tuple[Operation, ...] = (
         (Reply(200, "What became of the push.", {"application/x-git-receive-pack-result": _BINARY}),),
         (400, 401, 403, 413, 415, 503, 507),
         writes=True,
+        body=_asks("git-receive-pack"),
     ),
     Operation(
         "GET",
@@ -86,6 +93,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "As with the whole catalog.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
         (400, 401, 403, 404, 413, 415, 503, 507),
+        body=_asks("git-upload-pack"),
     ),
     Operation(
         "GET",
@@ -112,5 +120,6 @@ OPERATIONS: tuple[Operation, ...] = (
         "As with the whole catalog.",
         (Reply(200, "What git has asked for.", {"application/x-git-upload-pack-result": _BINARY}),),
         (400, 413, 415, 503, 507),
+        body=_asks("git-upload-pack"),
     ),
 )

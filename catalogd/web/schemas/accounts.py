@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from catalogd.accounts import SCOPES
-from catalogd.accounts.checks import MAX_EMAIL, MAX_TOKEN_NAME
+from catalogd.accounts.checks import EMAIL, MAX_EMAIL, MAX_TOKEN_NAME
 from catalogd.credentials import MAX_PASSWORD, MIN_PASSWORD
 from catalogd.documents import schema
 from catalogd.names import NAMESPACE_KIND
-from catalogd.web.schemas.shared import BOOLEAN, TIME, Schema, object_of, page_of
+from catalogd.web.schemas.shared import BOOLEAN, TEXT, TEXT_OR_NULL, TIME, Schema, closed, object_of, page_of
 
 _MOMENT: Schema = {"type": "string", "format": "date-time", "examples": ["2014-11-19T05:54:22.741Z"]}
 _SCOPES: Schema = {
@@ -16,11 +16,12 @@ _SCOPES: Schema = {
     "description": "What it is good for; `write` implies `read`, and `admin` both.",
 }
 _TOKEN: Schema = {"type": "string", "description": "The token itself, shown only now."}
-_PASSWORD: Schema = {"type": "string", "minLength": MIN_PASSWORD, "maxLength": MAX_PASSWORD, "format": "password"}
+_PASSWORD: Schema = {**TEXT, "minLength": MIN_PASSWORD, "maxLength": MAX_PASSWORD, "format": "password"}
 _NULLABLE_PASSWORD: Schema = {**_PASSWORD, "type": ["string", "null"]}
 _EMAIL: Schema = {
     "type": ["string", "null"],
     "maxLength": MAX_EMAIL,
+    "pattern": f"^{EMAIL.pattern}$",
     "description": "For the author line of their commits; null for none.",
     "examples": ["alice@example.org"],
 }
@@ -31,17 +32,18 @@ def components() -> dict[str, Schema]:
     name = schema.openapi_schema(NAMESPACE_KIND)["properties"]["namespace"]
     user_name: Schema = {**name, "title": "Name of a user", "description": "Also the namespace that is theirs."}
     confined: Schema = {
+        **name,
         "type": ["string", "null"],
         "description": "The only namespace in which it is good for anything but reading what is public; null for all.",
     }
     return {
         **_users(user_name),
         **_tokens(confined),
-        "Login": _closed({"username": {"type": "string"}, "password": {"type": "string", "format": "password"}}),
+        "Login": closed({"username": TEXT, "password": {**TEXT, "format": "password"}}),
         "LoginToken": object_of({"token": _TOKEN}),
-        "PasswordChange": _closed(
+        "PasswordChange": closed(
             {
-                "current_password": {"type": ["string", "null"], "description": "Needed if there is one."},
+                "current_password": {**TEXT_OR_NULL, "description": "Needed if there is one."},
                 "password": _PASSWORD,
             },
             optional=("current_password",),
@@ -69,11 +71,11 @@ def _users(name: Schema) -> dict[str, Schema]:
     return {
         "User": object_of(shown),
         "UserPage": page_of("User", "One page of users."),
-        "NewUser": _closed(
+        "NewUser": closed(
             {"name": name, "email": _EMAIL, "is_admin": admin, "password": _NULLABLE_PASSWORD, "take_over": takes_over},
             optional=("email", "is_admin", "password", "take_over"),
         ),
-        "UserUpdate": _closed(
+        "UserUpdate": closed(
             changes := {"email": _EMAIL, "is_admin": admin, "is_active": active, "password": _NULLABLE_PASSWORD},
             optional=tuple(changes),
         ),
@@ -90,7 +92,7 @@ def _users(name: Schema) -> dict[str, Schema]:
 
 
 def _tokens(confined: Schema) -> dict[str, Schema]:
-    name: Schema = {"type": "string", "maxLength": MAX_TOKEN_NAME, "description": "To recognise it by."}
+    name: Schema = {**TEXT, "maxLength": MAX_TOKEN_NAME, "description": "To recognise it by; printable."}
     expires: Schema = {**TIME, "description": "When it ends; null: never."}
     shown: dict[str, Schema] = {
         "id": {"type": "string", "description": "For `DELETE`; no secret."},
@@ -111,9 +113,5 @@ def _tokens(confined: Schema) -> dict[str, Schema]:
         "Token": object_of(shown),
         "TokenPage": page_of("Token", "One page of tokens."),
         "NewToken": object_of({**shown, "token": _TOKEN}),
-        "TokenRequest": _closed(asked, optional=tuple(asked)),
+        "TokenRequest": closed(asked, optional=tuple(asked)),
     }
-
-
-def _closed(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
-    return {**object_of(properties, optional), "additionalProperties": False}

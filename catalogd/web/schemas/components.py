@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from catalogd.web.errors import KINDS
 from catalogd.web.schemas import accounts, documents, namespaces, proposals, registry, search, server
-from catalogd.web.schemas.shared import POINTER, Schema, object_of
+from catalogd.web.schemas.shared import POINTER, Schema, json_schema, object_of
 
 
 def components() -> dict[str, Schema]:
@@ -17,6 +17,7 @@ def components() -> dict[str, Schema]:
         **registry.components(),
         **search.components(),
         **server.components(),
+        "Json": json_schema(),
         "Problem": _problem(),
     }
 

@@ -13,6 +13,7 @@ from catalogd.web.schemas.shared import (
     POINTER,
     TIME,
     Schema,
+    closed,
     object_of,
     page_of,
     ref,
@@ -37,10 +38,10 @@ def components() -> dict[str, Schema]:
 
 
 def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
-    settable = {name: fields[name] for name in _SETTABLE}
+    config = fields["build_config"]
+    members: dict[str, Schema] = {**config["properties"], "tag_configs": ref("TagConfigs")}
+    settable = {name: fields[name] for name in _SETTABLE} | {"build_config": {**config, "properties": members}}
     identity = {"repo_name": fields["repo_name"], "namespace": fields["namespace"]}
-    # The null that removes a member is in the patch only, so it is the result that the schema checks.
-    loose: Schema = {"type": ["object", "null"]}
     image = fields["tags"]["items"]["properties"]
     return {
         "NewRepository": {
@@ -49,7 +50,7 @@ def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
         },
         "RepositoryUpdate": {**object_of(settable, optional=_SETTABLE), "additionalProperties": False},
         "RepositoryPatch": {
-            **object_of({**settable, "labels": loose, "build_config": loose}, optional=_SETTABLE),
+            **object_of({**settable, **_patches(fields, members)}, optional=_SETTABLE),
             "additionalProperties": False,
             "description": "A merge patch (RFC 7396): null removes a label, or a member of build_config.",
         },
@@ -61,13 +62,24 @@ def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
             "additionalProperties": False,
         },
         "TagConfigs": {
-            "type": ["object", "array"],
-            "description": "Merged into build_config.tag_configs, member by member.",
+            **config["properties"]["tag_configs"],
+            "items": ref("Json"),
+            "additionalProperties": ref("Json"),
         },
         "Rollback": {
-            **object_of({"commit": {"type": "string", "pattern": "^[0-9a-f]{7,64}$"}}),
+            **object_of({"commit": {"type": "string", "pattern": "^[0-9a-f]{7,40}$"}}),
             "additionalProperties": False,
         },
+    }
+
+
+def _patches(fields: dict[str, Schema], config: dict[str, Schema]) -> dict[str, Schema]:
+    """Of what is merged. The null that removes a member is in the patch only: the schema checks the result."""
+    label = {"anyOf": [fields["labels"]["additionalProperties"], {"type": "null"}]}
+    members: dict[str, Schema] = {name: {"anyOf": [value, {"type": "null"}]} for name, value in config.items()}
+    return {
+        "labels": {**fields["labels"], "additionalProperties": label},
+        "build_config": {**closed(members, optional=tuple(members)), "type": ["object", "null"]},
     }
 
 

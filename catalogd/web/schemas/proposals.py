@@ -7,7 +7,21 @@ from catalogd.documents import schema
 from catalogd.names import NAMESPACE_KIND, REPOSITORY_KIND
 from catalogd.proposals import STATES, VERDICTS
 from catalogd.proposals.asked import MOST_CHANGES, MOST_TEXT, MOST_TITLE
-from catalogd.web.schemas.shared import ANY, BOOLEAN, COMMIT, COUNT, POINTER, TIME, Schema, object_of, page_of, ref
+from catalogd.web.schemas.shared import (
+    ANY,
+    BOOLEAN,
+    COMMIT,
+    COUNT,
+    POINTER,
+    TEXT,
+    TIME,
+    Schema,
+    any_object,
+    closed,
+    object_of,
+    page_of,
+    ref,
+)
 
 _TEXT: Schema = {"type": "string"}
 _TEXT_OR_NULL: Schema = {"type": ["string", "null"]}
@@ -36,8 +50,13 @@ def conflict_schema() -> Schema:
 
 
 def _requests() -> dict[str, Schema]:
-    title: Schema = {"type": "string", "minLength": 1, "maxLength": MOST_TITLE, "description": "One line."}
-    description: Schema = {"type": "string", "maxLength": MOST_TEXT, "default": ""}
+    title: Schema = {
+        "type": "string",
+        "pattern": r"^[^\u0000-\u001f]*[^\s\u0000-\u001f\u0085][^\u0000-\u001f]*$",
+        "maxLength": MOST_TITLE,
+        "description": "One line.",
+    }
+    description: Schema = {**TEXT, "maxLength": MOST_TEXT, "default": ""}
     changes: Schema = {
         "type": "array",
         "items": ref("ProposedChange"),
@@ -48,24 +67,25 @@ def _requests() -> dict[str, Schema]:
     said = {"title": title, "description": description, "changes": changes}
     names = _names()
     take: Schema = {"enum": ["ours", "theirs"], "description": "The value of main, or that of the proposal."}
-    resolution = _closed({**names, "pointer": POINTER, "take": take}, optional=tuple(names))
+    pointer: Schema = {**POINTER, **TEXT}
+    resolution = closed({**names, "pointer": pointer, "take": take}, optional=tuple(names))
     review = {
         "verdict": _VERDICT,
-        "comment": {**_TEXT, "maxLength": MOST_TEXT, "description": "Needed unless it is an approval."},
+        "comment": {**TEXT, "maxLength": MOST_TEXT, "description": "Needed unless it is an approval."},
         "head": _HEAD,
         **names,
-        "pointer": {**POINTER, "type": ["string", "null"]},
+        "pointer": {**pointer, "type": ["string", "null"]},
     }
     return {
-        "NewProposal": _closed(said, optional=("description",)),
+        "NewProposal": closed(said, optional=("description",)),
         "ProposedChange": _change(names),
-        "ProposalUpdate": _closed(
+        "ProposalUpdate": closed(
             {**said, "resolve": {"type": "array", "items": resolution, "minItems": 1}, "head": _HEAD},
             optional=(*said, "resolve", "head"),
         ),
-        "NewReview": _closed(review, optional=("comment", *names, "pointer")),
-        "Dismissal": _closed({"comment": {**_TEXT, "maxLength": MOST_TEXT}}, optional=("comment",)),
-        "ProposalMerge": _closed({"head": _HEAD}, optional=("head",)),
+        "NewReview": closed(review, optional=("comment", *names, "pointer")),
+        "Dismissal": closed({"comment": {**TEXT, "maxLength": MOST_TEXT}}, optional=("comment",)),
+        "ProposalMerge": closed({"head": _HEAD}, optional=("head",)),
     }
 
 
@@ -76,14 +96,15 @@ def _names() -> dict[str, Schema]:
 
 
 def _change(names: dict[str, Schema]) -> Schema:
-    patch: Schema = {"type": ["object", "null"], "description": "A merge patch (RFC 7396); null deletes."}
-    policy: Schema = {"type": "object", "description": "A merge patch of `policy.json`."}
-    organization = {"namespace": names["namespace"], "document": patch}
+    patch: Schema = {**any_object("null"), "description": "A merge patch (RFC 7396); null deletes."}
+    policy: Schema = {**any_object(), "description": "A merge patch of `policy.json`."}
+    none: Schema = {"type": "null", "description": "As replies have it; it may be left out."}
+    organization = {"namespace": names["namespace"], "repo_name": none, "document": patch}
     return {
         "anyOf": [
-            _closed({**names, "document": patch}),
-            _closed(organization),
-            _closed({"policy": policy}),
+            closed({**names, "document": patch}),
+            closed(organization, optional=("repo_name",)),
+            closed({"policy": policy}),
         ],
         "description": "Of a repository, of an organization, or of the policy.",
     }
@@ -182,7 +203,3 @@ def _parts() -> dict[str, Schema]:
             }
         ),
     }
-
-
-def _closed(properties: dict[str, Schema], optional: tuple[str, ...] = ()) -> Schema:
-    return {**object_of(properties, optional), "additionalProperties": False}

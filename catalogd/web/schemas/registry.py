@@ -25,29 +25,33 @@ def components() -> dict[str, Schema]:
             {"token_type": {"const": "Bearer"}, "scope": granted, **told, "refresh_token": _REFRESH},
             optional=("refresh_token",),
         ),
-        "RegistryGrant": object_of(
-            {
-                "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
-                "service": {"type": "string"},
-                "scope": {**_SCOPE, "description": "What is wanted, parted by spaces."},
-                "username": {"type": "string", "description": "With `password`."},
-                "password": {"type": "string", "format": "password", "description": "Or a token of that user."},
-                "refresh_token": {"type": "string", "description": "A token of the catalog."},
-                "access_type": {
-                    "type": "string",
-                    "description": "`offline` asks for a refresh token, as `offline_token` does.",
-                },
-                "client_id": {"type": "string", "description": "Not looked at."},
-            },
-            optional=(
-                "service", "scope", "username", "password", "refresh_token", "access_type", "client_id",
-            ),
-        ),
-    }  # fmt: skip
+        "RegistryGrant": _grant(),
+    }
+
+
+def _grant() -> Schema:
+    some: Schema = {"type": "string", "minLength": 1}
+    members: dict[str, Schema] = {
+        "grant_type": {"type": "string", "enum": ["password", "refresh_token"]},
+        "service": {"type": "string", "description": "The registry, as in its challenge; it may be left out."},
+        "scope": {**_SCOPE, "description": "What is wanted, parted by spaces."},
+        "username": {**some, "description": "With `password`."},
+        "password": {**some, "format": "password", "description": "Or a token of that user."},
+        "refresh_token": {**some, "description": "A token of the catalog."},
+        "access_type": {
+            "type": "string",
+            "description": "`offline` asks for a refresh token, as `offline_token` does.",
+        },
+        "client_id": {"type": "string", "description": "Not looked at."},
+    }
+    by_password = {"properties": {"grant_type": {"const": "password"}}, "required": ["username", "password"]}
+    by_token = {"properties": {"grant_type": {"const": "refresh_token"}}, "required": ["refresh_token"]}
+    optional = tuple(name for name in members if name != "grant_type")
+    return {**object_of(members, optional), "anyOf": [by_password, by_token]}
 
 
 def _events() -> dict[str, Schema]:
-    told = {"type": "array", "items": {"type": "object"}}
+    told = {"type": "array", "items": {}, "description": "What is no event is passed over."}
     envelope = {**object_of({"events": told}), "description": "Notifications, in the form of Docker Distribution."}
     passed_over = {"type": "object", "description": "How many of each other kind.", "additionalProperties": COUNT}
     taken = {**COUNT, "description": "How many events told something new."}

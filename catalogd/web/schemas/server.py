@@ -25,6 +25,11 @@ def components() -> dict[str, Schema]:
             },
             optional=("following", "upstream"),
         ),
+        "GitRequest": {
+            "type": "string",
+            "contentMediaType": "application/octet-stream",
+            "description": "What git sends by its smart protocol; it may be compressed by gzip.",
+        },
         "Sync": object_of({"status": {"type": "string", "enum": ["looking"]}}),
         "SyncReport": object_of(
             {
