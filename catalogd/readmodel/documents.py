@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator, Sequence
 
 from catalogd.documents import Stored
+from catalogd.readmodel import schema
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.listing import ORDERINGS, ListQuery
 from catalogd.readmodel.paging import window

@@ -115,7 +115,7 @@ class ListQuery:
         return f"document.id IN (SELECT value FROM json_each(:ids_{rank}))"
 
     def _number(self, connection: sqlite3.Connection, query: str) -> int:
-        return connection.execute(query, self.parameters).fetchone()[0]
+        return int(connection.execute(query, self.parameters).fetchone()[0])
 
     def _ids(self, connection: sqlite3.Connection, query: str, limit: int, offset: int) -> list[int]:
         rows = connection.execute(query, {**self.parameters, "limit": limit, "offset": offset})
