@@ -67,7 +67,7 @@ class Logins(OnState):
         token, row = new_row(user, LOGIN_TOKEN, DEFAULT_SCOPES, None, None)
         if not self._state.insert_token(row):
             raise Unauthenticated(_REFUSED)  # removed in between
-        self._state.prune_tokens(user, LOGIN_TOKEN, _LOGIN_TOKENS_KEPT)
+        self._state.prune_tokens(user, LOGIN_TOKEN, _LOGIN_TOKENS_KEPT, row.created_at)
         return token
 
     def change_password(self, user: str, current: str | None, password: str, address: str) -> None:
@@ -102,6 +102,6 @@ class Logins(OnState):
         return Account(user.name, self._email(user), user.is_admin, scopes, namespace, expires_at)
 
     def _note_use(self, row: TokenRow, moment: datetime) -> None:
-        not_since = stamp(moment - _USE_NOTED_EVERY)
-        if row.last_used_at is None or row.last_used_at < not_since:
-            self._state.note_token_used(row.id, stamp(moment), not_since)
+        not_since, used_at = stamp(moment - _USE_NOTED_EVERY), stamp(moment)
+        if row.last_used_at is None or not not_since <= row.last_used_at <= used_at:
+            self._state.note_token_used(row.id, used_at, not_since)

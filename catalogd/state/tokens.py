@@ -7,7 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 
-from sqlalchemy import bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import bindparam, case, delete, func, insert, or_, select, update
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
@@ -32,7 +32,13 @@ _TOKEN_WIDTH = len(tokens.c)
 _NOTE_USE = (
     update(tokens)
     .where(tokens.c.id == bindparam("token_id"))
-    .where(or_(tokens.c.last_used_at.is_(None), tokens.c.last_used_at < bindparam("not_since")))
+    .where(
+        or_(
+            tokens.c.last_used_at.is_(None),
+            tokens.c.last_used_at < bindparam("not_since"),
+            tokens.c.last_used_at > bindparam("used_at"),  # by a clock that was ahead
+        )
+    )
     .values(last_used_at=bindparam("used_at"))
 )
 
@@ -129,23 +135,24 @@ class TokenVerbs:
         with self._database.writing() as connection:
             return connection.execute(statement).rowcount == 1
 
-    def prune_tokens(self, user: str, name: str, keep: int) -> int:
+    def prune_tokens(self, user: str, name: str, keep: int, now: str) -> int:
         """Of a user's tokens with one name keeps the `keep` ones used most recently; how many it deleted.
 
-        One that was never used counts as used when it was made.
+        One that was never used counts as used when it was made, and a use after `now`, by a clock that was ahead, as
+        the longest ago: the next one will tell.
         """
         last_use = func.coalesce(tokens.c.last_used_at, tokens.c.created_at)
         others = (
             select(tokens.c.id)
             .where(tokens.c.user == user, tokens.c.name == name)
-            .order_by(last_use.desc(), tokens.c.created_at.desc(), tokens.c.id)
+            .order_by(case((last_use > now, 1), else_=0), last_use.desc(), tokens.c.created_at.desc(), tokens.c.id)
             .offset(keep)
         )
         with self._database.writing() as connection:
             return connection.execute(delete(tokens).where(tokens.c.id.in_(others))).rowcount
 
     def note_token_used(self, token_id: str, used_at: str, not_since: str) -> None:
-        """Notes the use, unless one since `not_since` is noted already.
+        """Notes the use, unless one since `not_since` is noted already, and not as of a time after this one.
 
         Never raises and hardly waits: a request does not depend on it, so a note may be lost.
         """

@@ -189,6 +189,10 @@ def test_the_use_of_a_token_is_noted_at_most_once_a_minute(accounts, state):
     accounts.authenticate_token(token)
     assert used(accounts, info.id) >= began
 
+    state.note_token_used(info.id, ago(-3600), not_since=ago(-3600))  # while the clock was ahead
+    accounts.authenticate_token(token)
+    assert began <= used(accounts, info.id) <= ago(0)
+
 
 # --- as they are kept
 
@@ -216,10 +220,11 @@ def test_the_tokens_of_a_user_are_counted(two_users):
     assert [two_users.count_tokens(name) for name in ("ann", "bob", "nobody")] == [2, 0, 0]
 
 
-def test_of_the_tokens_with_one_name_those_used_last_are_kept(two_users):
-    def at(day: int) -> str:
-        return f"2020-01-{day:02}T00:00:00.000Z"
+def at(day: int) -> str:
+    return f"2020-01-{day:02}T00:00:00.000Z"
 
+
+def test_of_the_tokens_with_one_name_those_used_last_are_kept(two_users):
     for row in (
         a_token("old, used of late", "ann", "login", made=at(1), used=at(9)),
         a_token("never used", "ann", "login", made=at(5)),
@@ -233,9 +238,17 @@ def test_of_the_tokens_with_one_name_those_used_last_are_kept(two_users):
     def left() -> set[str]:
         return {row.id for row in two_users.tokens()} - {"of another name", "of another user"}
 
-    assert two_users.prune_tokens("ann", "login", keep=4) == 0
-    assert two_users.prune_tokens("ann", "login", keep=2) == 2
+    assert two_users.prune_tokens("ann", "login", 4, now=at(9)) == 0
+    assert two_users.prune_tokens("ann", "login", 2, now=at(9)) == 2
     assert left() == {"old, used of late", "never used"}
-    assert two_users.prune_tokens("ann", "login", keep=0) == 2
+    assert two_users.prune_tokens("ann", "login", 0, now=at(9)) == 2
     assert left() == set()
     assert len(two_users.tokens()) == 2
+
+
+def test_a_login_stays_good_though_others_were_used_while_the_clock_was_ahead(two_users):
+    for number in range(3):
+        two_users.insert_token(a_token(f"ahead {number}", "ann", "login", made=at(1), used=at(20 + number)))
+    two_users.insert_token(a_token("new", "ann", "login", made=at(9)))
+    assert two_users.prune_tokens("ann", "login", 2, now=at(9)) == 2
+    assert {row.id for row in two_users.tokens()} == {"new", "ahead 2"}
