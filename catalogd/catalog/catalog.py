@@ -28,7 +28,7 @@ from catalogd.store import Store
 log = logging.getLogger(__name__)
 
 # Within so many seconds of a move of main a writer has brought the read model along, on a slow disk too.
-_BROUGHT_ALONG = 0.5
+_BROUGHT_ALONG = 2.0
 
 
 class Catalog(

@@ -314,11 +314,12 @@ def begun(served: Served) -> Stage:
 def assert_in_order(stage: Stage) -> None:
     """When all is over and the server runs: what everybody was told, git, and doctor agree."""
     record, served = stage.record, stage.served
-    assert record.unforeseen == []
+    assert record.unforeseen == [], "\n".join(record.unforeseen[:20])
     served.settle()
     found = record.violations(served)
     assert found == [], "\n".join(found[:20])
     assert is_sound(served.root)
     doctor = served.run("doctor")
     assert doctor.status == 0, doctor.out
-    assert served.client().get("/healthz").json["status"] == "ok"
+    health = served.client().get("/healthz").json
+    assert health["status"] == "ok", health

@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
+import traceback
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +113,7 @@ def mixed_load(served: Served, seconds: float) -> Outcome:
     wait_for(lambda: sample(served.process.pid).zombies == 0, 10, "children that have ended are waited for")
     time.sleep(2)  # connections that were hung up are seen to be so
     outcome = Outcome(seconds, stage, watched, before, sample(served.process.pid))
+    print(outcome.table(), flush=True)
     assert_in_order(stage)
     pulled = wait_for(lambda: client.get(f"/v1/repositories/{IMAGE}"), 5, "it is shown").json["download"]
     assert pulled == registry.pulls, "pulls that were told twice count once"
@@ -125,12 +127,11 @@ def main(arguments: list[str] | None = None) -> int:
     with tempfile.TemporaryDirectory(prefix="mixed-load-") as home:
         served = Served(Path(home) / "catalog", Path(home), Path(home) / "server.log").start()
         try:
-            outcome = mixed_load(served, asked.seconds)
-            print(outcome.table(), flush=True)
-            outcome.assert_flat()
+            mixed_load(served, asked.seconds).assert_flat()
             served.close()  # whose log must be free of tracebacks
-        except AssertionError as error:
-            print(error, served.log_text[-5000:], sep="\n", file=sys.stderr)
+        except AssertionError:
+            traceback.print_exc()
+            print(served.log_text[-5000:], file=sys.stderr)
             return 1
         finally:
             served.stop()

@@ -16,7 +16,6 @@ SECONDS = float(os.environ.get("CATALOGD_TEST_MIXED_SECONDS", "15"))
 def test_a_mixed_load_with_clients_that_hang_up_leaves_nothing_behind(served: Served, record_property) -> None:
     outcome = mixed_load(served, SECONDS)
     record_property("load", outcome.table())
-    print(outcome.table())
     outcome.assert_flat()
     kinds = {kind for kind, _ in outcome.stage.record.answers}
     assert {"read", "list", "PATCH", "DELETE", "events", "propose", "clone", "push", "no answer"} <= kinds
