@@ -20,7 +20,7 @@ import fcntl
 import logging
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 
@@ -92,7 +92,8 @@ class Store(Reader):
         self._scratch = self.private / "scratch"
         self._primary = self.private / "primary"
         self._told_primary = ""
-        self._require_catalog()
+        there = self._git.configuration()
+        self._require_catalog(there)
         self._scratch.mkdir(parents=True, exist_ok=True)
         self.lock = CatalogLock(self.private / "lock", lock_timeout)
         self._branch = Branch(self._git.git_dir, self._scratch)
@@ -121,7 +122,7 @@ class Store(Reader):
         try:
             with self.lock.held():
                 self._redo.open()
-                self._adopt()
+                self._adopt(there)
                 self._recover()
         except BaseException:
             self._let_go()
@@ -361,14 +362,14 @@ class Store(Reader):
 
     # Opening
 
-    def _require_catalog(self) -> None:
+    def _require_catalog(self, configured: Mapping[str, str]) -> None:
         known = self.private.is_dir() or (self.root / schema_path(REPOSITORY_KIND)).is_file()
         if not known:
             raise NotACatalog(f"{self.root} is a git repository but no catalog; `catalogd init` makes one.")
-        if self._git.configuration().get("extensions.objectformat", "sha1") != "sha1":
+        if configured.get("extensions.objectformat", "sha1") != "sha1":
             raise NotACatalog(f"{self.root} uses another object format than SHA-1, which catalogd cannot write.")
 
-    def _adopt(self) -> None:
+    def _adopt(self, configured: Mapping[str, str]) -> None:
         """Make a plain clone, or a catalog of an earlier version, one that is ready to be written."""
         self.private.chmod(0o700)
         hooks.install(self.private / "hooks")
@@ -379,8 +380,7 @@ class Store(Reader):
             "catalogd.python": sys.executable,
             **merge_driver(),
         }
-        there = self._git.configuration()
-        self._git.configure({key: value for key, value in wanted.items() if there.get(key.lower()) != value})
+        self._git.configure({key: value for key, value in wanted.items() if configured.get(key.lower()) != value})
 
     def _recover(self) -> None:
         """Mend what a kill or a power cut left: before anything is served. The lock is held."""
