@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
@@ -74,9 +75,20 @@ def part_of(module: str) -> str | None:
     return module.split(".")[1] if "." in module else None
 
 
-def imports(module: str) -> Iterator[str]:
+@cache
+def nodes(module: str) -> tuple[ast.AST, ...]:
+    """All of the tree of a module of ours."""
+    return tuple(ast.walk(TREES[module]))
+
+
+@cache
+def imports(module: str) -> tuple[str, ...]:
     """What a module imports: modules of ours by their full name, others by their first."""
-    for node in ast.walk(TREES[module]):
+    return tuple(_imported(module))
+
+
+def _imported(module: str) -> Iterator[str]:
+    for node in nodes(module):
         if isinstance(node, ast.Import):
             names = [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
@@ -97,22 +109,27 @@ def test_every_part_of_the_package_has_a_floor():
     assert {part_of(module) for module in MODULES} - {None} == FLOOR_OF.keys()
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_imports_run_downward_only(module):
-    part = part_of(module)
-    for imported in imports(module):
-        other = part_of(imported)
-        if part is None or other is None or not imported.startswith("catalogd") or other == part:
-            continue
-        assert FLOOR_OF[other] <= FLOOR_OF[part], f"{module} imports {imported}, which is on a floor above"
-        assert not (part in STORES and other in STORES), f"{module} knows another store: {imported}"
+def between_parts() -> Iterator[tuple[str, str, str, str]]:
+    """(module, its part, module that it imports, the part of that), of the imports from one part of ours to another."""
+    for module in MODULES:
+        for imported in imports(module):
+            part, other = part_of(module), part_of(imported)
+            if part is not None and other is not None and imported.startswith("catalogd") and other != part:
+                yield module, part, imported, other
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_library_is_known_only_where_it_belongs(module):
-    for imported in imports(module):
-        allowed = KNOWN_ONLY_TO.get(imported)
-        assert allowed is None or part_of(module) in allowed, f"{module} imports {imported}"
+def test_imports_run_downward_only():
+    upward = [(m, i) for m, part, i, other in between_parts() if FLOOR_OF[other] > FLOOR_OF[part]]
+    assert upward == [], "the second of each is on a floor above the first"
+
+
+def test_no_store_knows_another():
+    assert [(m, i) for m, part, i, other in between_parts() if part in STORES and other in STORES] == []
+
+
+def test_a_library_is_known_only_where_it_belongs():
+    known = [(module, name) for module in MODULES for name in imports(module) if name in KNOWN_ONLY_TO]
+    assert [(module, name) for module, name in known if part_of(module) not in KNOWN_ONLY_TO[name]] == []
 
 
 def test_no_module_imports_itself_by_a_detour():
@@ -124,25 +141,32 @@ def test_no_module_imports_itself_by_a_detour():
         pytest.fail(f"a cycle of imports: {' imports '.join(reversed(error.args[1]))}")
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if part_of(m) not in ("cli", "__main__")])
-def test_only_the_command_line_reads_flags_and_environment(module):
-    for node in ast.walk(TREES[module]):
-        attribute = isinstance(node, ast.Attribute) and (getattr(node.value, "id", None), node.attr)
-        forbidden = (("os", "environ"), ("os", "getenv"), ("sys", "argv"))
-        assert attribute not in forbidden, f"{module}:{node.lineno}"
+def test_only_the_command_line_reads_flags_and_environment():
+    forbidden = (("os", "environ"), ("os", "getenv"), ("sys", "argv"))
+    readers = [
+        f"{module}:{node.lineno}"
+        for module in MODULES
+        if part_of(module) not in ("cli", "__main__")
+        for node in nodes(module)
+        if isinstance(node, ast.Attribute) and (getattr(node.value, "id", None), node.attr) in forbidden
+    ]
+    assert readers == []
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_a_repository_is_never_a_bare_repo(module):
+def test_a_repository_is_never_a_bare_repo():
     """Names that come from the interface (repo_name, repo_path, is_repo_starred) are the only ones."""
-    for name, line in defined(TREES[module]):
-        rest = re.sub(r"(?i)repo_(name|path|starred)", "", name)
-        assert not re.search(r"(?i)(^|_)repos?(_|$)", rest), f"{module}:{line} defines {name}"
+    bare = [
+        f"{module}:{line} defines {name}"
+        for module in MODULES
+        for name, line in defined(nodes(module))
+        if re.search(r"(?i)(^|_)repos?(_|$)", re.sub(r"(?i)repo_(name|path|starred)", "", name))
+    ]
+    assert bare == []
 
 
-def defined(tree: ast.AST) -> Iterator[tuple[str, int]]:
+def defined(found: Iterable[ast.AST]) -> Iterator[tuple[str, int]]:
     """Every identifier that is defined in a module, with its line."""
-    for node in ast.walk(tree):
+    for node in found:
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
             yield node.name, node.lineno
         elif isinstance(node, ast.arg):
@@ -153,10 +177,9 @@ def defined(tree: ast.AST) -> Iterator[tuple[str, int]]:
             yield node.attr, node.lineno
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_no_module_is_too_long(module):
-    lines = len(MODULES[module].read_text().splitlines())
-    assert lines <= MOST_LINES, f"{module} has {lines} lines and is probably two modules"
+def test_no_module_is_so_long_that_it_is_probably_two():
+    lengths = {module: len(file.read_text().splitlines()) for module, file in MODULES.items()}
+    assert {module: lines for module, lines in lengths.items() if lines > MOST_LINES} == {}
 
 
 def test_every_module_says_what_it_is():

@@ -78,7 +78,9 @@ def catalog(root):
 
 
 @pytest.fixture
-def state(where):
+def state(where, empty_state):
+    if isinstance(where, Path):
+        shutil.copy(empty_state, where)
     with State(where) as opened:
         accounts = Accounts(opened, email_domain="users.example.org")
         for one in (ADMIN, ANN, BOB, EVE):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
+
 import pytest
 from account_tools import DOMAIN, unhurried
 
@@ -21,7 +24,9 @@ def where(request, file):
 
 
 @pytest.fixture
-def state(where):
+def state(where, empty_state):
+    if isinstance(where, Path):
+        shutil.copy(empty_state, where)
     with State(where) as opened:
         yield opened
 

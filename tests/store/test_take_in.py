@@ -14,12 +14,6 @@ PATH = "data/acme/web.json"
 
 
 @pytest.fixture
-def root(tmp_path) -> Path:
-    Store.create(tmp_path / "catalog")
-    return tmp_path / "catalog"
-
-
-@pytest.fixture
 def store(root):
     store = Store(root)
     put_all(store, {PATH: b"one\n", "data/acme/old.json": b"old\n"})

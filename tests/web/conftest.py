@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,7 +21,6 @@ from catalogd.following import Follower
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
 from catalogd.state import State
-from catalogd.store import Store
 from catalogd.throttle import Throttle
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
@@ -52,30 +52,36 @@ def token(accounts: Accounts) -> str:
 
 @pytest.fixture(scope="module")
 def site(
-    tmp_path_factory: pytest.TempPathFactory, state: State, accounts: Accounts, token: str, settings: Settings
+    tmp_path_factory: pytest.TempPathFactory,
+    empty_catalog: Path,
+    state: State,
+    accounts: Accounts,
+    token: str,
+    settings: Settings,
 ) -> Iterator[Site]:
     """One for each module of tests: they keep to names of their own."""
-    with _site(tmp_path_factory.mktemp("catalog") / "catalog", state, accounts, token, settings) as made:
+    root = shutil.copytree(empty_catalog, tmp_path_factory.mktemp("catalog") / "catalog", symlinks=True)
+    with _site(root, state, accounts, token, settings) as made:
         yield made
 
 
 @pytest.fixture(scope="module")
-def own_site(tmp_path_factory: pytest.TempPathFactory, settings: Settings) -> Iterator[Site]:
+def own_site(tmp_path_factory: pytest.TempPathFactory, empty_catalog: Path, settings: Settings) -> Iterator[Site]:
     """One with a state of its own, for a module that is about users: its admin is `admin`, and there is nobody else."""
     home = tmp_path_factory.mktemp("own")
+    root = shutil.copytree(empty_catalog, home / "catalog", symlinks=True)
     with State(home / "state.db") as state:
         # So long passes between two logins that failures are forgotten: slowing down is tested by itself.
         unhurried = Throttle(clock=itertools.count(step=1000).__next__)
         accounts = Accounts(state, email_domain="users.example.org", throttle=unhurried)
         first = accounts.ensure_admin()
         assert first is not None
-        with _site(home / "catalog", state, accounts, first[1], settings) as made:
+        with _site(root, state, accounts, first[1], settings) as made:
             yield made
 
 
 @contextmanager
 def _site(root: Path, state: State, accounts: Accounts, token: str, settings: Settings) -> Iterator[Site]:
-    Store.create(root)
     catalog = Catalog.open(root)
     activity = Activity(catalog, state)
     # It is told to look, and nobody lets it: the catalogs of these tests stay as they are.
