@@ -12,7 +12,7 @@ import json
 import re
 import secrets
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from typing import Any
 
@@ -24,7 +24,9 @@ from waitress.receiver import ChunkedReceiver
 from waitress.task import ErrorTask, WSGITask
 from waitress.utilities import BadRequest, Error, RequestEntityTooLarge, build_http_date
 
+from catalogd.errors import CatalogdError
 from catalogd.sender import TURN, Sender, Sending
+from catalogd.web.admission import REFUSAL
 from catalogd.web.errors import PROBLEM, is_git, is_push, is_report, kind_for_status, problem
 from catalogd.web.requests import is_short_read
 
@@ -66,8 +68,12 @@ class Limits(Adjustments):
 
     def most_of(self, request: HTTPRequestParser) -> int:
         """Bytes that the body of a request may have. Nobody pushes without credentials."""
-        may_push = is_push(getattr(request, "path", "")) and "AUTHORIZATION" in request.headers
-        return self._max_push if may_push else self._max_body
+        return self._max_push if may_be_push(request) else self._max_body
+
+
+def may_be_push(request: HTTPRequestParser) -> bool:
+    """Whether it is a push of somebody, as far as the headers say."""
+    return is_push(getattr(request, "path", "")) and "AUTHORIZATION" in request.headers
 
 
 class Parser(HTTPRequestParser):
@@ -75,6 +81,9 @@ class Parser(HTTPRequestParser):
 
     adj: Limits
     error: Any
+    # Of a push whose sender is asked for before its body is read: whether that was done, and why it is refused.
+    is_asked_for = False
+    refusal: CatalogdError | None = None
 
     def received(self, data: bytes) -> int:
         if self.header_bytes_received == 0 and data.startswith(_TLS_HANDSHAKE):
@@ -218,6 +227,11 @@ class Task(WSGITask):
     def get_environment(self) -> dict[str, Any]:
         environ = super().get_environment()
         environ["wsgi.file_wrapper"] = _File
+        if self.request.refusal is not None:
+            environ[REFUSAL] = self.request.refusal
+            # What is left of the body must not be taken for another request.
+            self.set_close_on_finish()
+            self.channel.linger_when_flushed = True
         return environ
 
     def write(self, data: bytes) -> None:
@@ -265,10 +279,13 @@ class Channel(HTTPChannel):
 
     # waitress begins them with something of another type.
     addr: Any
+    request: Any
     socket: Any
     outbufs: list[Any]
 
     linger_when_flushed = False
+    # While it is asked who pushes, nothing more of the push is read; once that is refused, what comes is thrown away.
+    _is_asking = _is_refused = False
     _lingers_until: float | None = None
     _receiving_since: float | None = None
     _left_of_turn = 0
@@ -286,12 +303,37 @@ class Channel(HTTPChannel):
         self._active_at = time.monotonic()
 
     def received(self, data: bytes) -> bool:
+        if self._is_refused:
+            return False
         accepted = super().received(data)
+        self._ask_if_push()
         if self.request is None:
             self._receiving_since = None
         elif self._receiving_since is None:
             self._receiving_since = time.monotonic()
         return accepted
+
+    def _ask_if_push(self) -> None:
+        """A push whose headers are there and whose body is not waits until it is known that its sender may push."""
+        request = self.request
+        if request is None or not request.headers_finished or request.is_asked_for or not may_be_push(request):
+            return
+        request.is_asked_for = self._is_asking = True
+        headers = {f"HTTP_{name}": value for name, value in request.headers.items()}
+        self.server.ask(headers | {"REMOTE_ADDR": self.addr[0]}, partial(self._admit, request))
+
+    def _admit(self, request: Parser, refusal: CatalogdError | None) -> None:
+        """In waitress's main thread: reads on, or lets the application say why not."""
+        self._is_asking = False
+        if refusal is None or not self.connected:
+            return
+        request.refusal, request.completed = refusal, True
+        with self.requests_lock:
+            self._is_refused = True
+            self._receiving_since = self.request = None
+            self.requests.append(request)
+            if len(self.requests) == 1:
+                self.server.add_task(self)
 
     def is_too_slow(self, seconds: float) -> bool:
         """Whether its client has been sending one request for longer than that."""
@@ -329,6 +371,8 @@ class Channel(HTTPChannel):
     def readable(self) -> bool:
         if self._lingers_until is not None:
             return True
+        if self._is_asking:
+            return False
         if super().readable():
             return True
         is_ending = self.will_close or self.close_when_flushed

@@ -20,9 +20,11 @@ from typing import Any
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
+from waitress.proxy_headers import proxy_headers_middleware
 from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
+from catalogd.errors import CatalogdError
 from catalogd.http_parser import Channel, Limits
 from catalogd.polling import Polling
 from catalogd.sender import Sender
@@ -49,6 +51,31 @@ _SWITCH = 0.0005
 _GRACE = 10.0
 
 Application = Callable[..., Any]
+# Who may push, by the environment of a request without its body; see web/admission.py.
+Admission = Callable[..., "CatalogdError | None"]
+
+
+def _everybody(env: dict[str, Any], start_response: object = None) -> None:
+    """For an application that takes no pushes."""
+
+
+class _Question:
+    """Asks in a thread that may wait, and has the answer taken in waitress's main thread."""
+
+    def __init__(self, ask: Callable[[], CatalogdError | None], answer: Callable[[CatalogdError | None], None]):
+        self._ask = ask
+        self._answer = answer
+
+    def service(self) -> None:
+        refusal = None
+        try:
+            refusal = self._ask()
+        finally:
+            # Where asking has failed, the application meets the same when it has the body.
+            self._answer(refusal)
+
+    def cancel(self) -> None:
+        """The server ends, and its connections with it."""
 
 
 class Server:
@@ -56,7 +83,7 @@ class Server:
     runs.
     """
 
-    def __init__(self, application: Application, settings: Settings):
+    def __init__(self, application: Application, settings: Settings, admission: Admission = _everybody):
         """Raises OSError if the address cannot be listened on."""
         # Each request that waits for a worker is a warning to waitress; waiting is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
@@ -78,7 +105,7 @@ class Server:
         dispatchers = self._dispatcher, self._git_dispatcher, self._registry_dispatcher
         self._polling = Polling(self._map, self._is_done, self._timeout)
         self._listeners = [
-            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender, self._polling)
+            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender, self._polling, admission)
             for bound in sockets
         ]
 
@@ -156,9 +183,17 @@ class _Listener(TcpWSGIServer):
         bound: socket.socket,
         sender: Sender,
         polling: Polling,
+        admission: Admission,
     ):
         self.sender = sender
         self._polling = polling
+        # From the address that a proxy names, as the application sees it.
+        self._admission = proxy_headers_middleware(
+            admission,
+            trusted_proxy=adjustments.trusted_proxy,
+            trusted_proxy_count=adjustments.trusted_proxy_count,
+            trusted_proxy_headers=adjustments.trusted_proxy_headers,
+        )
         dispatcher, self._git_dispatcher, self._registry_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
@@ -195,6 +230,18 @@ class _Listener(TcpWSGIServer):
             self._registry_dispatcher.add_task(task)
         else:
             self.task_dispatcher.add_task(task)
+
+    def ask(self, env: dict[str, Any], answered: Callable[[CatalogdError | None], None]) -> None:
+        """Asks who pushes; `answered` is called in waitress's main thread."""
+
+        def ask() -> CatalogdError | None:
+            refusal = self._admission(env, lambda *_: None)
+            # A header of a proxy that cannot be read is the application's to refuse.
+            return refusal if isinstance(refusal, CatalogdError) else None
+
+        self._git_dispatcher.add_task(
+            _Question(ask, lambda refusal: self.trigger.pull_trigger(lambda: answered(refusal)))
+        )
 
     def stop_listening(self) -> None:
         """Refuses new connections from now on; those that there are live on."""

@@ -32,6 +32,7 @@ from catalogd.settings import Settings
 from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, has_main, short
 from catalogd.upkeep import Upkeep
 from catalogd.upstream import Upstream
+from catalogd.web.admission import Admission
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
 
@@ -131,7 +132,8 @@ def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: S
     keeper = _keeper(catalog, accounts, settings)
     if keeper is not None:
         metrics.watch_comparisons(keeper.status)
-    server = Server(make_app(catalog, accounts, activity, settings, metrics, lookout, follower), settings)
+    app = make_app(catalog, accounts, activity, settings, metrics, lookout, follower)
+    server = Server(app, settings, Admission(catalog, accounts))
     upkeep = Upkeep(catalog, activity, settings, lookout, follower, keeper)
     upkeep.start()
     try:

@@ -13,6 +13,7 @@ import falcon
 from catalogd.errors import Malformed, ReadOnly
 from catalogd.rights import Right, require_somebody
 from catalogd.web import parameters
+from catalogd.web.admission import REFUSAL
 from catalogd.web.authentication import Authenticator, is_nobody
 from catalogd.web.metrics import Metrics
 from catalogd.web.parameters import Parameter
@@ -121,6 +122,8 @@ def _responder(
     needs_credentials = operation.right.needs_credentials and not is_foreign
 
     def respond(req: Request, resp: falcon.Response, **names: str) -> None:
+        if REFUSAL in req.env:
+            raise req.env[REFUSAL]
         if takes_credentials:
             header = req.env.get("HTTP_AUTHORIZATION")
             if header is not None and not (is_foreign and is_nobody(header)):

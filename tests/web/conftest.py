@@ -22,6 +22,7 @@ from catalogd.server import Server
 from catalogd.settings import Address, Settings
 from catalogd.state import State
 from catalogd.throttle import Throttle
+from catalogd.web.admission import Admission
 from catalogd.web.app import make_app
 from catalogd.web.metrics import Metrics
 
@@ -93,6 +94,6 @@ def _site(root: Path, state: State, accounts: Accounts, token: str, settings: Se
 
 @pytest.fixture(scope="module")
 def wire(site: Site, settings: Settings) -> Iterator[Wire]:
-    running = Wire(Server(site.app, settings))
+    running = Wire(Server(site.app, settings, Admission(site.catalog, site.accounts)))
     yield running
     running.close()

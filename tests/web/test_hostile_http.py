@@ -141,6 +141,56 @@ def test_a_gzip_bomb_is_not_unpacked(wire: Wire, site: Site) -> None:
     assert json.loads(body)["type"] == "urn:catalogd:unsupported-media-type"
 
 
+def push(token: str, *headers: bytes) -> bytes:
+    """The headers of a push."""
+    kind = b"Content-Type: application/x-git-receive-pack-request\r\n"
+    lines = b"".join(header + b"\r\n" for header in headers)
+    return (
+        b"POST /catalog.git/git-receive-pack HTTP/1.1\r\n" + HOST + kind + AUTHORIZED.replace(TOKEN, token.encode())
+    ) + lines + b"\r\n"  # fmt: skip
+
+
+@pytest.mark.parametrize("framing", [b"Content-Length: 60000000", b"Transfer-Encoding: chunked"])
+@pytest.mark.parametrize("who", ["nobody", "a reader"])
+def test_a_push_of_who_may_not_push_is_refused_before_its_body_is_sent(
+    wire: Wire, site: Site, framing: bytes, who: str
+) -> None:
+    if who == "a reader":
+        site.accounts.add_user(name := f"reader{len(framing)}")
+    token = "wrong" if who == "nobody" else site.accounts.create_token(name, scopes=["read"])[0]
+    with wire.connect() as connection:
+        connection.sendall(push(token, framing))
+        status, headers, body = read_reply(connection)
+        assert status == (401 if who == "nobody" else 403)
+        assert headers["content-type"].startswith("text/plain")
+        assert body.endswith(b".\n")
+        assert headers["connection"] == "close"
+        # What comes after that is thrown away, and is no request.
+        connection.sendall(b"GET /healthz HTTP/1.1\r\n" + HOST + b"\r\n")
+        assert connection.recv(100) == b""
+
+
+def test_what_comes_with_a_push_that_is_refused_is_not_taken_for_a_request(wire: Wire) -> None:
+    smuggled = b"DELETE /v1/repositories/a/b HTTP/1.1\r\n" + HOST + b"\r\n"
+    with wire.connect() as connection:
+        connection.sendall(push("wrong", b"Content-Length: 60000000") + smuggled * 100)
+        assert read_reply(connection)[0] == 401
+        assert connection.recv(100) == b""
+
+
+def test_a_push_whose_body_is_late_is_taken_from_who_may_push(wire: Wire, site: Site) -> None:
+    with wire.connect() as connection:
+        for _ in range(2):
+            connection.sendall(push(site.token, b"Content-Length: 4"))
+            time.sleep(0.1)
+            connection.sendall(b"00")
+            time.sleep(0.1)
+            connection.sendall(b"00")
+            status, headers, _ = read_reply(connection)
+            assert status == 200
+            assert headers["content-type"] == "application/x-git-receive-pack-result"
+
+
 def test_an_absolute_uri_for_the_same_host_is_legal(wire: Wire) -> None:
     status, _, _ = wire.send(b"GET http://CATALOG.example:80/healthz HTTP/1.1\r\n" + HOST + b"\r\n")
     assert status == 200
