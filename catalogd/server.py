@@ -25,7 +25,8 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ThreadedTaskDispatcher
 
 from catalogd.errors import CatalogdError
-from catalogd.http_parser import Channel, Limits
+from catalogd.http_channel import Channel
+from catalogd.http_parser import Limits
 from catalogd.polling import Polling
 from catalogd.sender import Sender
 from catalogd.settings import Address, Settings

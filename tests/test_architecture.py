@@ -17,7 +17,7 @@ MOST_LINES = 450
 
 # From the top of the house to its ground.
 FLOORS = {
-    4: {"__main__", "cli", "server", "http_parser", "polling", "sender", "upkeep"},
+    4: {"__main__", "cli", "server", "http_channel", "http_parser", "polling", "sender", "upkeep"},
     3: {"web"},
     2: {
         *(
@@ -48,7 +48,7 @@ KNOWN_ONLY_TO = {
     "gitdb": set(),
     "falcon": {"web"},
     "sqlalchemy": {"state"},
-    "waitress": {"server", "http_parser", "polling"},
+    "waitress": {"server", "http_channel", "http_parser", "polling"},
     "click": {"cli"},
     "prometheus_client": {"web"},
     "jsonschema": {"documents"},

@@ -19,7 +19,8 @@ from waitress.task import WSGITask
 from web_site import Wire, read_reply
 
 from catalogd import server as server_module
-from catalogd.http_parser import Channel, Parser, Task
+from catalogd.http_channel import Channel, Task
+from catalogd.http_parser import Parser
 from catalogd.server import Server
 from catalogd.settings import Address, Settings
 
