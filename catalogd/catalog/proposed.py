@@ -37,15 +37,16 @@ _Sides = tuple[Incoming, Pusher, Snapshot, Snapshot, Callable[[Snapshot], Schema
 class PushedRevision:
     """What was pushed to be reviewed: commits on top of `base`, a commit of main, up to `head`.
 
+    `commits` are the ids of all that main does not have, parents first, also of those that were proposed before.
     `changes` are (path, its blob at the base, its blob at the head), by path; None is no file. `steps` are the same of
     its commits, where they do not do at once what all of them do: history will have them, too. `authors` are the names
     in its commits, `message` the subject and the rest of the last one. `faults` keep it from being merged as it is.
-    `bring` puts its objects where a repository has its packs, durably; `contains(head, ancestor)` knows the commits
-    that were proposed before, too.
+    `bring` puts its objects where a repository has its packs, durably.
     """
 
     base: str
     head: str
+    commits: tuple[str, ...]
     changes: tuple[ChangedPath, ...]
     steps: tuple[ChangedPath, ...]
     authors: frozenset[str]
@@ -53,7 +54,6 @@ class PushedRevision:
     options: Mapping[str, str]
     faults: tuple[Finding, ...]
     bring: Callable[[Path], None]
-    contains: Callable[[str, str], bool]
 
 
 class Proposer(Protocol):
@@ -88,6 +88,7 @@ class ProposedPushes(UseCases):
         pushed = PushedRevision(
             base,
             head,
+            tuple(commit.id for commit in commits),
             changes,
             tuple(sorted(steps, key=lambda step: step[0])),
             authors,
@@ -95,7 +96,6 @@ class ProposedPushes(UseCases):
             options,
             faults,
             incoming.bring,
-            incoming.contains,
         )
         told = [proposer.push(caller, pushed), note_of(warnings), _told(faults)]
         return "\n".join(filter(None, told))

@@ -48,14 +48,11 @@ class Pushed(Proposing):
             self._require_author(caller, proposal)
             require_open(proposal)
             return proposal
+        # Of several that stand on each other it is the last.
+        order = {commit: place for place, commit in enumerate(pushed.commits)}
         theirs = [p for p in self._register.proposals().values() if p.state == OPEN and self._is_author(caller, p)]
-        found: Proposal | None = None
-        for proposal in theirs:
-            # Of several that stand on each other it is the last.
-            is_last = found is None or pushed.contains(proposal.head, found.head)
-            if is_last and pushed.contains(pushed.head, proposal.head) and self._settled(proposal).state == OPEN:
-                found = proposal
-        return found
+        on_the_way = sorted((p for p in theirs if p.head in order), key=lambda p: order[p.head], reverse=True)
+        return next((p for p in on_the_way if self._settled(p).state == OPEN), None)
 
     def _followed_up(self, caller: Caller, proposal: Proposal, pushed: PushedRevision) -> str:
         texts = asked.texts(pushed.options)

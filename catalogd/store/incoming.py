@@ -6,18 +6,16 @@ all of the objects already.
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from catalogd.errors import Invalid
 from catalogd.store.children import ClientGone, IsWanted
-from catalogd.store.files import fsync, fsync_directory
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.objects import EMPTY_TREE, Entry, Tree
+from catalogd.store.pack import link_packs
 from catalogd.store.refs import BRANCH, FOR_REVIEW
 from catalogd.store.snapshot import ObjectCache, Snapshot
 
@@ -166,16 +164,6 @@ class Incoming:
         except GitFailed:
             return []
 
-    def contains(self, head: str, ancestor: str) -> bool:
-        """Whether `ancestor` is `head` or in its history; both of the push, of the catalog or of proposals."""
-        if head == ancestor:
-            return True
-        try:
-            self._open()[0].run("merge-base", "--is-ancestor", ancestor, head)
-        except GitFailed:
-            return False
-        return True
-
     def snapshot(self, commit: str | None) -> Snapshot:
         """The files at a commit, of the push or of the catalog; None is the empty tree."""
         _, objects = self._open()
@@ -212,19 +200,7 @@ class Incoming:
         Raises OSError; what was begun is removed then.
         """
         there = packs or self._catalog.git_dir / "objects" / "pack"
-        linked: list[Path] = []
-        try:
-            # git looks for the .idx first, so it comes last.
-            for file in [*self._files(".pack"), *self._files(".idx")]:
-                fsync(file)
-                with suppress(FileExistsError):  # a pack is named by what is in it
-                    os.link(file, there / file.name)
-                    linked.append(there / file.name)
-            fsync_directory(there)
-        except BaseException:
-            for link in reversed(linked):
-                link.unlink(missing_ok=True)
-            raise
+        link_packs([*self._files(".pack"), *self._files(".idx")], there)
 
     def _open(self) -> tuple[Git, ObjectCache]:
         if self._opened is None:

@@ -9,10 +9,12 @@ import hashlib
 import os
 import struct
 import zlib
+from collections.abc import Iterable
+from contextlib import suppress
 from itertools import accumulate
 from pathlib import Path
 
-from catalogd.store.files import fsync_directory, remove, write
+from catalogd.store.files import fsync, fsync_directory, remove, write
 from catalogd.store.objects import Splice, Tree, object_id
 
 _KINDS = {"commit": 1, "tree": 2, "blob": 3}
@@ -125,6 +127,26 @@ class Pack:
             ]
         )
         return body + hashlib.sha1(body, usedforsecurity=False).digest()
+
+
+def link_packs(files: Iterable[Path], there: Path) -> None:
+    """Have packs and their indexes in another directory of packs, too, durably.
+
+    Raises OSError; what was begun is removed then.
+    """
+    linked: list[Path] = []
+    try:
+        # git looks for the .idx first, so it comes last.
+        for file in sorted(files, key=lambda file: file.suffix == ".idx"):
+            fsync(file)
+            with suppress(FileExistsError):  # a pack is named by what is in it
+                os.link(file, there / file.name)
+                linked.append(there / file.name)
+        fsync_directory(there)
+    except BaseException:
+        for link in reversed(linked):
+            link.unlink(missing_ok=True)
+        raise
 
 
 def _deflated(data: bytes, level: int) -> bytes:

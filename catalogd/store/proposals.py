@@ -24,13 +24,14 @@ from pathlib import Path
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed
 from catalogd.store.children import Children
 from catalogd.store.edits import Edit
-from catalogd.store.files import fsync, fsync_directory, read_or_none, replace_durably
+from catalogd.store.files import fsync_directory, read_or_none, replace_durably
 from catalogd.store.git import Git, fsck
 from catalogd.store.group import COMMITTER_EMAIL, Group
 from catalogd.store.history import COMMITTER
 from catalogd.store.locks import CatalogLock
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
+from catalogd.store.pack import link_packs
 from catalogd.store.refs import Branch, Unsure
 from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache, Snapshot
@@ -220,12 +221,7 @@ class ProposalRepository:
             asked = f"{head}\n^{since}\n".encode()
             base = str(Path(directory) / "pack")
             self._open()[0].run("pack-objects", "--revs", "--delta-base-offset", "-q", base, stdin=asked)
-            # git looks for the .idx first, so it comes last.
-            for file in sorted(Path(directory).iterdir(), key=lambda file: file.suffix == ".idx"):
-                if file.suffix in (".pack", ".idx") and not (there / file.name).exists():
-                    fsync(file)
-                    os.link(file, there / file.name)
-            fsync_directory(there)
+            link_packs([file for file in Path(directory).iterdir() if file.suffix in (".pack", ".idx")], there)
 
     def keep_house(self) -> None:
         """Fold the packs of many events. Hold the lock. Where that fails it is logged, and tried again next time."""

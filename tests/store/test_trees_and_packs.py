@@ -15,7 +15,7 @@ from store_tools import complaints, files_at, put, put_all, run_git, wait_for
 from catalogd.errors import Conflict
 from catalogd.store import Store, blob_id
 from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree
-from catalogd.store.pack import Pack
+from catalogd.store.pack import Pack, link_packs
 
 NAMES = st.sampled_from(["a", "a-b", "a.b", "a0", "b", "z_z", "é", "a.json", "a.json.b", "0"])
 PATHS = st.builds(
@@ -182,3 +182,21 @@ def test_a_delta_can_reach_far_back_and_insert_long_runs(root):
     shown = subprocess.run(["git", "cat-file", "tree", tree.id], cwd=root, capture_output=True, check=True)
     assert shown.stdout == tree.raw
     assert run_git(root, "fsck", "--strict", "--no-dangling").returncode == 0
+
+
+def test_packs_are_linked_as_a_whole_or_not_at_all(tmp_path):
+    ours, theirs = tmp_path / "ours", tmp_path / "theirs"
+    for directory in (ours, theirs):
+        directory.mkdir()
+    pack, index = ours / "pack-1.pack", ours / "pack-1.idx"
+    pack.write_bytes(b"objects")
+    with pytest.raises(FileNotFoundError):
+        link_packs([index, pack], theirs)
+    assert list(theirs.iterdir()) == []
+    index.write_bytes(b"where they are")
+    for _ in range(2):  # what is there already is the same
+        link_packs([index, pack], theirs)
+    assert {file.name: file.read_bytes() for file in theirs.iterdir()} == {
+        "pack-1.pack": b"objects",
+        "pack-1.idx": b"where they are",
+    }
