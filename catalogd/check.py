@@ -6,7 +6,7 @@ It works on paths and bytes, wherever they come from: a working tree, a commit, 
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,7 +37,9 @@ _LAYOUT = {
 }
 
 
-_KINDS_OF_ENTRY = {"100755": "executable", "120000": "a symbolic link", "160000": "a submodule"}
+_KINDS_OF_ENTRY = {
+    "040000": "a directory", "100755": "executable", "120000": "a symbolic link", "160000": "a submodule",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -119,8 +121,20 @@ def plain_finding(path: str, mode: str, size: int = 0) -> Finding | None:
 
 
 def _odd(path: str, mode: str) -> Finding:
+    return Finding(ERROR, path, 1, "", *not_plain(mode))
+
+
+def not_plain(mode: str) -> tuple[str, str]:
+    """What is wrong with an entry that is no plain file, and what would be right."""
     what = _KINDS_OF_ENTRY.get(mode, f"of the mode {mode}")
-    return Finding(ERROR, path, 1, "", f"is {what}", "Make it a plain file that is not executable (100644).")
+    return f"is {what}", "Make it a plain file that is not executable (100644)."
+
+
+def findings_at(path: str, data: bytes, faults: Iterable[Fault], mend: Callable[[Fault], str]) -> Iterator[Finding]:
+    """The faults of a document as findings in its file."""
+    places = lines(data)
+    for fault in faults:
+        yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, mend(fault))
 
 
 def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
@@ -144,9 +158,7 @@ def check_file(path: str, data: bytes, schemas: Schemas) -> Iterator[Finding]:
         yield Finding(ERROR, schema_path(kind), 1, "", error.detail, "Mend the schema, or remove the file.")
         return
     if faults:
-        places = lines(data)
-        for fault in faults:
-            yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, _mend(kind, fault))
+        yield from findings_at(path, data, faults, lambda fault: _mend(kind, fault))
     elif isinstance(document, dict) and (canonical := dumps(document)) != data:
         line = _first_difference(data, canonical)
         yield Finding(WARNING, path, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")
@@ -159,10 +171,8 @@ def check_policy(data: bytes) -> Iterator[Finding]:
     except NotJson as error:
         yield Finding(ERROR, POLICY_PATH, error.line, "", error.detail, "Write the file as strict JSON in UTF-8.")
         return
-    faults, places = faults_in_policy(policy), lines(data)
-    for fault in faults:
-        line, mend = line_of(places, fault.pointer), _mend(POLICY_KIND, fault)
-        yield Finding(ERROR, POLICY_PATH, line, fault.pointer, fault.detail, mend)
+    faults = faults_in_policy(policy)
+    yield from findings_at(POLICY_PATH, data, faults, lambda fault: _mend(POLICY_KIND, fault))
     if not faults and isinstance(policy, dict) and (canonical := dumps_policy(policy)) != data:
         line = _first_difference(data, canonical)
         yield Finding(WARNING, POLICY_PATH, line, "", _CANONICAL, "Run catalogd check --fix, or change this line.")

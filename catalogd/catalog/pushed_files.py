@@ -12,7 +12,7 @@ from catalogd.catalog.base import parse_stored, roles_in
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
 from catalogd.catalog.protection import policy_in, require_direct
 from catalogd.catalog.pushed_commits import CLOCK_SKEW
-from catalogd.check import ERROR, Finding, check_file, check_policy
+from catalogd.check import ERROR, Finding, check_file, check_policy, findings_at, not_plain
 from catalogd.documents import Schemas, canonical, line_of, lines, organizations, same, strict
 from catalogd.documents.merge import COUNTERS
 from catalogd.errors import BrokenSchema, CatalogdError, Conflict, Invalid, Protected
@@ -93,7 +93,7 @@ class Review:
             yield misplaced(path, _NO_PLACE, _PLACES)
         elif change.new is not None and not change.new.is_plain_file:
             mode = change.new.mode.decode("ascii", "replace").zfill(6)
-            yield misplaced(path, f"has the mode {mode}", "It must be a plain file that is not executable: 100644.")
+            yield misplaced(path, *not_plain(mode))
         else:
             yield from self._clash(change)
             try:
@@ -278,9 +278,7 @@ def told(error: CatalogdError, path: str, new: bytes | None) -> Iterator[Finding
     if not isinstance(error, Invalid):
         yield misplaced(path, error.detail, "Take this change out of the push, or have it pushed by who may.")
         return
-    places = lines(new or b"{}")
-    for fault in error.faults:
-        yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+    yield from findings_at(path, new or b"{}", error.faults, lambda _: "")
 
 
 def _as_it_was(value: object) -> str:

@@ -136,7 +136,7 @@ def proposal_resolve(work: Work, number: int, choices: tuple[str, ...]) -> None:
 def proposal_merge(work: Work, number: int, head: str | None) -> None:
     """Merge a proposal into main, in one commit. What is against it is told, with both values of fields in conflict."""
     with _conflicts_told():
-        body = None if head is None else {"head": _head_of(work, number, head)}
+        body = None if head is None else body_of({"head": _head_of(work, number, head)})
         view = work.proposals.merge(work.caller, number, body)
         echo(f"proposal {number} is merged, in commit {short(view.proposal.commit or '')}")
 

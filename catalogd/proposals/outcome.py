@@ -12,8 +12,8 @@ from catalogd import names
 from catalogd.catalog import FieldConflict
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
 from catalogd.catalog.settling import BothSides, Decide, faults_in, undecided
-from catalogd.check import ERROR, Finding
-from catalogd.documents import FieldChange, comparable, diff, line_of, lines, loads
+from catalogd.check import ERROR, Finding, findings_at
+from catalogd.documents import FieldChange, comparable, diff, loads
 from catalogd.documents.merge import UPDATED_AT
 from catalogd.errors import CatalogdError, Conflict, Invalid, Malformed
 from catalogd.proposals.shapes import Changed, Merging, Proposal
@@ -144,9 +144,7 @@ class Outcomes:
             before = parse_organization(namespace, found[1]) if found else {}
             require_members(namespace, parse_organization(namespace, data), before, self._known)
         except Invalid as error:
-            places = lines(data or b"{}")
-            for fault in error.faults:
-                yield Finding(ERROR, path, line_of(places, fault.pointer), fault.pointer, fault.detail, "")
+            yield from findings_at(path, data or b"{}", error.faults, lambda _: "")
         except CatalogdError as error:
             yield Finding(ERROR, path, 1, "", error.detail, "")
 

@@ -88,18 +88,18 @@ NO_PLACE = "is no place for a document"
 FSCK = "fsck error|malformed|error in"
 
 for mode in (b"120000", b"100755", b"100664", b"100600", b"100000", b"0100644", b"644"):
-    case(f"mode {mode.decode()}", f"has the mode|{FSCK}",
+    case(f"mode {mode.decode()}", f"is of the mode|is executable|is a symbolic link|{FSCK}",
          lambda a, mode=mode: a.places("data/team", b"x.json", b"web.json", mode))  # fmt: skip
-case("a gitlink", "has the mode 160000", lambda a: a.places("data/team", b"x.json", a.head, GITLINK))
+case("a gitlink", "is a submodule", lambda a: a.places("data/team", b"x.json", a.head, GITLINK))
 case("a gitlink for a namespace", NO_PLACE, lambda a: a.places("data", b"x", a.head, GITLINK))
 case(
     "a directory for a document",
-    "has the mode 040000",
+    "is a directory",
     lambda a: a.places("data/team", b"x.json", a.objects.tree({}), TREE),
 )
 case("a link for a namespace", NO_PLACE, lambda a: a.places("data", b"x", b"team", LINK))
 case("a link for data", NO_PLACE, lambda a: a.places("", b"data", b"/etc", LINK))
-case("a document that becomes a link", "has the mode 120000", lambda a: a.places("data/team", b"web.json", b"x", LINK))
+case("a document that becomes a link", "is a symbolic link", lambda a: a.places("data/team", b"web.json", b"x", LINK))
 
 AT_THE_TOP = [
     b".gitattributes", b".gitmodules", b".gitignore", b".git", b".GIT", b".gIt", b"git~1", b".mailmap", b"..", b".",

@@ -300,7 +300,7 @@ def changed_back(clone: Clone) -> None:
 
 REFUSED: dict[str, tuple[Callable[[Clone], object], str]] = {
     "a file at the top": (misplaced, "is no place for a document"),
-    "an executable": (executable, "has the mode 100755"),
+    "an executable": (executable, "is executable"),
     "a counter": (lambda clone: clone.edit(WEB, download=99), "/download: is kept by the catalog itself"),
     "a schema": (
         lambda clone: clone.edit("schemas/repository.schema.json", title="Mine"), "proposals of admins only",
