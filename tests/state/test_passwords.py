@@ -28,6 +28,7 @@ def best_time(attempt: Callable[[], None]) -> float:
     return min(seconds() for _ in range(5))
 
 
+@pytest.mark.slow
 def test_a_password_gives_all_that_the_user_may(accounts):
     accounts.add_user("root", is_admin=True)
     for user in ("ann", "root"):
@@ -99,6 +100,7 @@ def test_a_user_that_does_not_exist_takes_as_long_as_a_wrong_password(accounts):
     assert without == pytest.approx(wrong, rel=0.6)
 
 
+@pytest.mark.slow
 def test_basic_takes_a_password_or_a_token_of_that_very_user(accounts):
     accounts.add_user("bob")
     accounts.set_password("ann", PASSWORD)

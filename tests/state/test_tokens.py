@@ -93,6 +93,7 @@ def test_a_token_of_another_catalog_is_refused(accounts, tmp_path):
     refused(accounts.authenticate_token, token)
 
 
+@pytest.mark.slow
 def test_a_token_stops_when_it_expires(accounts):
     token, info = accounts.create_token("ann", expires=datetime.now(UTC) + timedelta(milliseconds=400))
     assert accounts.authenticate_token(token).name == "ann"

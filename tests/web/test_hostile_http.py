@@ -231,6 +231,7 @@ def test_clients_that_send_slowly_stop_nobody(wire: Wire) -> None:
         connection.close()
 
 
+@pytest.mark.slow
 def test_clients_that_read_nothing_stop_nobody(wire: Wire) -> None:
     slow = []
     for _ in range(8):
