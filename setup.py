@@ -54,6 +54,7 @@ setup(
             "ruff>=0.17",
             "mypy>=2.4",
             "types-jsonschema>=4.26",
+            "coverage>=7.10",
             "psycopg[binary]>=3.1",
         ],
         "postgresql": ["psycopg[binary]>=3.1"],
