@@ -202,7 +202,7 @@ def _header_parameter(name: str) -> Description:
         "in": "header",
         "required": False,
         "description": _REQUEST_HEADERS[name],
-        "schema": {"type": "string", "format": "entity-tags", "pattern": f"^(?:{PATTERN})$", "examples": ['"1c2d3e"']},
+        "schema": {"type": "string", "format": "entity-tags", "pattern": f"^(?:{PATTERN})$", "examples": ["*"]},
     }
 
 

@@ -30,6 +30,8 @@ _MOST_ASKED = 10**9
 
 # So many faults are told at once, and looked for.
 _MOST_FAULTS = 20
+# How often a parameter may be repeated: no document has more labels.
+MOST_REPEATED = 100
 
 _BAD_PERCENT = re.compile(r"%(?![0-9A-Fa-f]{2})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
@@ -226,7 +228,11 @@ IS_PUBLIC = Parameter("is_public", "Only public, or only private repositories.",
 LABEL = Parameter(
     "label",
     "Only repositories with this label: `key`, or `key=value`. Repeated, all must fit.",
-    {"type": "array", "items": {"type": "string", "pattern": r"^[^=\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"}},
+    {
+        "type": "array",
+        "maxItems": MOST_REPEATED,
+        "items": {"type": "string", "pattern": r"^[^=\u0000-\u001f\u007f][^\u0000-\u001f\u007f]*$"},
+    },
     _label,
     default=(),
     repeatable=True,
@@ -318,7 +324,7 @@ REGISTRY_SERVICE = Parameter(
 SCOPE = Parameter(
     "scope",
     "What access is wanted, such as `repository:acme/web:pull,push`. Repeatable, or parted by spaces; at most 100.",
-    {"type": "array", "items": _TEXT},
+    {"type": "array", "maxItems": MOST_REPEATED, "items": _TEXT},
     lambda text: text,
     default=(),
     repeatable=True,
@@ -423,9 +429,17 @@ def _read_one(parameter: Parameter, text: str, values: dict[str, Any], faults: l
         faults.append(Fault(parameter.name, f"must be {unfit}"))
         return
     if parameter.repeatable:
-        values[parameter.name] = (*values.get(parameter.name, ()), value)
+        before = values.get(parameter.name, ())
+        if len(before) >= MOST_REPEATED:
+            raise Malformed(*_once_more(parameter.name))
+        values[parameter.name] = (*before, value)
     else:
         values[parameter.name] = value
+
+
+def _once_more(name: str) -> tuple[str, list[Fault]]:
+    fault = f"must be given at most {MOST_REPEATED} times"
+    return f"The query is not valid: {name} {fault}.", [Fault(name, fault)]
 
 
 def _possible(known: dict[str, Parameter]) -> str:
