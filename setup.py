@@ -56,6 +56,7 @@ setup(
             "types-jsonschema>=4.26",
             "coverage>=7.10",
             "psycopg[binary]>=3.1",
+            "schemathesis>=4.32",
         ],
         "postgresql": ["psycopg[binary]>=3.1"],
     },
