@@ -592,6 +592,28 @@ def test_an_organization_that_cannot_be_read_is_there_without_members_and_report
 # -- batches of activity
 
 
+def test_a_list_is_counted_once_for_each_commit_and_for_who_sees_the_same(catalog: Catalog, model: ReadModel) -> None:
+    statements: list[str] = []
+    with model._connections.reader() as connection:  # the one that is used next, too
+        connection.set_trace_callback(statements.append)
+
+    def counted() -> int:
+        number = sum(statement.startswith("SELECT count") for statement in statements)
+        statements.clear()
+        return number
+
+    catalog.commit({WEB: document(), path_of("acme/secret"): document("acme/secret", is_public=False)})
+    assert [len(listed(model)) for _ in range(3)] == [1, 1, 1]
+    assert counted() == 1
+    assert [len(listed(model, ADMIN)) for _ in range(3)] == [2, 2, 2]
+    assert counted() == 1
+    assert [listed(model, namespace="acme"), listed(model, namespace="none")] == [["acme/web"], []]
+    assert counted() == 2
+    catalog.commit({WEB: document(is_public=False)})
+    assert (listed(model), len(listed(model, ADMIN))) == ([], 2)
+    assert counted() == 2
+
+
 def test_the_newest_batch_that_the_documents_count_comes_with_each_of_them(catalog: Catalog, model: ReadModel) -> None:
     assert model.batch() == 0
     catalog.commit({WEB: document()})
@@ -930,7 +952,9 @@ def test_the_file_is_for_its_owner_alone(catalog: Catalog, file: Path) -> None:
 def test_readers_see_the_state_before_while_a_write_is_under_way(catalog: Catalog, model: ReadModel) -> None:
     first = catalog.commit({WEB: document()})
     with model.writing() as writer:
+        catalog.record(writer, {WEB: None})
         writer.remove(WEB)
+        writer.mirror(catalog.newest)
         assert listed(model) == ["acme/web"]
         assert model.mirrored() == first
     assert listed(model) == []
@@ -942,7 +966,9 @@ def test_several_read_models_share_a_file(catalog: Catalog, model: ReadModel, fi
     assert (other.mirrored(), listed(other)) == (commit, ["acme/web"])
     with other.writing() as writer:
         assert (writer.mirrored, writer.seq) == (commit, 1)
+        catalog.record(writer, {WEB: None})
         writer.remove(WEB)
+        writer.mirror(catalog.newest)
     assert listed(model) == []
     other.close()
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from catalogd.documents import Stored
 from catalogd.readmodel import schema
 from catalogd.readmodel.connections import Connections
-from catalogd.readmodel.listing import ORDERINGS, ListQuery
+from catalogd.readmodel.listing import ORDERINGS, Counts, ListQuery
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import PathFault, Row, Summaries, Tags, Visibility
 
@@ -19,6 +19,7 @@ class DocumentQueries:
     """Reads documents; each call is one read transaction."""
 
     _connections: Connections
+    _counts: Counts
 
     def mirrored(self) -> str | None:
         """The id of the commit that the documents are of; None for an empty read model."""
@@ -79,7 +80,7 @@ class DocumentQueries:
         limit, offset = window(page, page_size)
         with self._connections.snapshot() as connection:
             commit, batch = connection.execute("SELECT commit_id, batch FROM meta").fetchone()
-            count, ids = query.find(connection, ordering, limit, offset)
+            count, ids = query.find(connection, ordering, limit, offset, self._counts.at(commit))
             found = connection.execute(
                 "SELECT id, namespace, repo_name, CAST(summary AS BLOB) FROM document"
                 " WHERE id IN (SELECT value FROM json_each(?))",

@@ -14,6 +14,27 @@ ORDERINGS = ("repo_name", *schema.TIMES, *schema.COUNTERS)
 
 # Up to so many matches are looked up and sorted, in some 2 ms; of more, an index that is in order already is read.
 _FEW = 2_000
+# Counts that are kept: some hundred bytes each.
+_MOST_COUNTS = 1000
+
+
+class Counts:
+    """How many documents lists have, kept for as long as the documents are those of one commit.
+
+    Else each page of a large catalog would be counted anew, which takes longer than to find it. Who writes documents
+    says in the same transaction of which commit they are.
+    """
+
+    def __init__(self) -> None:
+        self._known: tuple[str | None, dict[object, int]] = (None, {})
+
+    def at(self, commit: str | None) -> dict[object, int]:
+        """Those of the documents of a commit, to be looked into and added to in a transaction that sees these."""
+        known, counts = self._known
+        if known != commit or len(counts) >= _MOST_COUNTS:
+            counts = {}
+            self._known = (commit, counts)
+        return counts
 
 
 class ListQuery:
@@ -50,16 +71,18 @@ class ListQuery:
         self._limit_to(visibility, namespace)
 
     def find(
-        self, connection: sqlite3.Connection, ordering: str | None, limit: int, offset: int
+        self, connection: sqlite3.Connection, ordering: str | None, limit: int, offset: int, counts: dict[object, int]
     ) -> tuple[int, list[int]]:
-        """(how many pass all filters, the ids of a page of them)."""
+        """(how many pass all filters, the ids of a page of them); `counts` as from Counts."""
         # Whoever may see them.
         matches = self._number(connection, f"SELECT count(*) FROM {_matching('search')}") if self._is_search else 0
         if matches > _FEW:
             found = self._ranked if ordering is None else self._ordered
             return self._count_frequent(connection, matches), found(connection, ordering, limit, offset)
-        count = self._number(connection, self.count())
-        return count, self._ids(connection, self.page(ordering), limit, offset)
+        counted = (self.count(), *self.parameters.items())
+        if counted not in counts:
+            counts[counted] = self._number(connection, self.count())
+        return counts[counted], self._ids(connection, self.page(ordering), limit, offset)
 
     def count(self) -> str:
         return f"SELECT count(*) FROM {self._source()} {self._filter(self._matched())}"

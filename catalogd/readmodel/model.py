@@ -9,6 +9,7 @@ from pathlib import Path
 from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.documents import DocumentQueries
 from catalogd.readmodel.history import HistoryQueries
+from catalogd.readmodel.listing import Counts
 from catalogd.readmodel.organizations import OrganizationQueries
 from catalogd.readmodel.projection import ParsedBlobs
 from catalogd.readmodel.writer import Writer
@@ -24,6 +25,7 @@ class ReadModel(DocumentQueries, HistoryQueries, OrganizationQueries):
     def __init__(self, path: Path):
         self._connections = Connections(path)
         self._blobs = ParsedBlobs()
+        self._counts = Counts()
 
     def close(self) -> None:
         """Close the file; a call after this opens it again."""

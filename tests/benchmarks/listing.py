@@ -40,12 +40,13 @@ def _rows(content: str, root: Path) -> list[str]:
     rows = []
     with ExitStack() as stack:
         served = stack.enter_context(serving(root))
-        by_number = {page: rows for page in range(1, RECORDS // PAGE + 1) if (rows := _page(served, page))}
-        records = [row for rows in by_number.values() for row in rows]
+        by_number = {page: _page(served, page) for page in range(1, RECORDS // PAGE + 1)}
+        records = [row for page in by_number.values() for row in page]
+        full = [_path(page) for page, found in by_number.items() if found]
         kinto = stack.enter_context(peers.kinto())
         peers.fill(kinto, ((identifier_of((row["namespace"], row["repo_name"])), row) for row in records))
         targets = {
-            "ours": Target(served.host, served.port, served.pid, [_path(page) for page in by_number]),
+            "ours": Target(served.host, served.port, served.pid, full),
             "theirs": Target(kinto.host, kinto.port, kinto.pid, [f"{kinto.path}?_limit={PAGE}"]),
         }
         for connections in CONNECTIONS:
