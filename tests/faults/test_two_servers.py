@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from actors import NAMESPACE, Reader, Writer, assert_in_order, begun, end
-from served_catalog import Served, git, run
+from served_catalog import Served, git, run, wait_for
 
 pytestmark = pytest.mark.slow
 
@@ -29,8 +29,7 @@ def test_a_second_server_is_refused_by_name_and_takes_over_once_the_first_is_kil
         assert (second.status, second.out) == (1, "")
         assert re.fullmatch(rf"\w+: .*is served already, by process {served.process.pid}\.\n", second.err), second.err
         assert served.client().get("/healthz").json["status"] == "ok"
-        while len(stage.record.acknowledged) <= told:
-            assert served.process.poll() is None
+        wait_for(lambda told=told: len(stage.record.acknowledged) > told, 30, "the first goes on to take writes")
     stage.is_up.clear()
     served.kill()
     # Nothing of the first is in the way, though it had no time to clear up.
