@@ -167,12 +167,19 @@ class Writer(Actor):
 
 
 class Reader(Actor):
-    """Reads what the writers write, one document or a list of all."""
+    """Reads what the writers write, one document, as a whole or if it is another one than before, or a list of all."""
+
+    def __init__(self, stage: Stage, name: str):
+        super().__init__(stage, name)
+        self._tags: dict[str, str] = {}
 
     def step(self) -> None:
         if self.chance.random() < 0.7:
             repo_name = self.chance.choice(SHARED)
-            self.client.read(url_of(repo_name), kind="read", document=path_of(repo_name))
+            known = self._tags.get(repo_name, "") if self.chance.random() < 0.5 else ""
+            reply = self.client.read(url_of(repo_name), kind="read", document=path_of(repo_name), known=known)
+            if reply is not None and reply.status == 200:
+                self._tags[repo_name] = reply.etag
         else:
             query = self.chance.choice(["", "?page_size=2", "?ordering=-updated_at", "?search=step"])
             self.client.read(f"/v1/repositories/{NAMESPACE}{query}", kind="list")

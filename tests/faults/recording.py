@@ -76,13 +76,15 @@ class Recorded:
             self._record.unforeseen.append(f"{method} {path}: {reply.status} {reply.body.decode()}")
         return reply
 
-    def read(self, path: str, *, kind: str, document: str = "") -> Reply | None:
+    def read(self, path: str, *, kind: str, document: str = "", known: str = "") -> Reply | None:
+        """The answer; None if there was none. `known` is an ETag: 304 where the document is that one still."""
         sent = time.monotonic()
-        reply = self._ask(kind, "GET", path)
+        reply = self._ask(kind, "GET", path, **({"If_None_Match": known} if known else {}))
         if reply is None:
             return None
-        if reply.status == 200 or (reply.status == 404 and document):
-            blob = reply.headers["etag"].strip('"').partition(".")[0] if document and reply.status == 200 else None
+        if reply.status in (200, 304) or (reply.status == 404 and document):
+            tag = known if reply.status == 304 else reply.headers.get("etag", "")
+            blob = tag.strip('"').partition(".")[0] if document and reply.status != 404 else None
             told = sent, time.monotonic(), document, blob, reply.headers.get("catalog-commit", "")
             self._record.reads.append(Read(self.name, f"GET {path}", *told))
         elif reply.status not in REFUSALS:
