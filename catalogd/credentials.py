@@ -89,9 +89,10 @@ def is_encodable(text: str) -> bool:
 class Passwords:
     """Argon2id, a few at a time; raises Unavailable if the turn does not come within some seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, processes: int = 1) -> None:
+        """`processes` are so many that share memory and cores, each with its part of the turns."""
         self._hasher = PasswordHasher(_ROUNDS, _KIB, _LANES, _HASH_BYTES, _SALT_BYTES, type=Type.ID)
-        self._turn = threading.BoundedSemaphore(_HASHES_AT_ONCE)
+        self._turn = threading.BoundedSemaphore(max(1, _HASHES_AT_ONCE // processes))
         self._unmatchable = _unmatchable_hash()
 
     def hash(self, password: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from catalogd.errors import CatalogdError, EditedByHand
@@ -50,6 +51,15 @@ class Follower(Lookout):
                 detail = f"main is at {head} here, which is ahead of {fetched} on {self._remote.address}"
             raise Failed(_DIVERGED, detail)
         self._store.take_in(head, fetched, from_primary=True)
+
+    def told(self) -> dict[str, Any]:
+        """As Lookout's, with the commit that was fetched last."""
+        return {**super().told(), "fetched": self._fetched}
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """As Lookout's."""
+        super().hear(told)
+        self._fetched = told["fetched"]
 
     def status(self) -> dict[str, Any]:
         """{primary, commit, behind_seconds, behind_commits, checked_at, failure}; what is not known is None.

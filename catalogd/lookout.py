@@ -7,7 +7,7 @@ import random
 import threading
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from catalogd.catalog import Catalog
@@ -117,6 +117,23 @@ class Lookout(ABC):
             self._failures = 0
         return True
 
+    def told(self) -> dict[str, Any]:
+        """All that is known, as JSON: what another process that looks at nothing itself is to `hear`."""
+        with self._guard:
+            return {
+                "checked_at": self._checked_at,
+                "had_all_at": self._had_all_at,
+                "failure": self._failure,
+                "failing_since": self._failing_since,
+            }
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """Know what one in another process has told. It is of this machine, so its monotonic clock is the same."""
+        with self._guard:
+            self._checked_at, self._had_all_at = told["checked_at"], told["had_all_at"]
+            self._failure = Failure(*told["failure"]) if told["failure"] else None
+            self._failing_since = told["failing_since"]
+
     @abstractmethod
     def status(self) -> dict[str, Any]:
         """What everybody may know of the other repository; what is not known is None."""
@@ -182,3 +199,27 @@ class Lookout(ABC):
             if self._failure is None:
                 return False
             return self._failure.lasts or self._monotonic() - self._failing_since > _PATIENCE
+
+
+class Elsewhere:
+    """Stands for a lookout that runs in another process: woken there, asked here."""
+
+    def __init__(self, lookout: Lookout, read: Callable[[], Mapping[str, Any] | None], wake: Callable[[], None]):
+        """`lookout` is like the one that runs and runs not; `read` gets what that one has told last."""
+        self._lookout = lookout
+        self._read = read
+        self.wake = wake
+
+    def report(self) -> dict[str, Any]:
+        """As Lookout's."""
+        return self._informed().report()
+
+    def health(self) -> dict[str, Any]:
+        """As Lookout's."""
+        return self._informed().health()
+
+    def _informed(self) -> Lookout:
+        told = self._read()
+        if told is not None:
+            self._lookout.hear(told)
+        return self._lookout

@@ -30,6 +30,7 @@ from catalogd.http_parser import Limits
 from catalogd.polling import Polling
 from catalogd.sender import Sender
 from catalogd.settings import Address, Settings
+from catalogd.shared.memory import Load
 
 log = logging.getLogger(__name__)
 
@@ -50,6 +51,8 @@ _REGISTRY_THREADS = 1
 _SWITCH = 0.0005
 # How long requests under way may take once the server is to stop, in seconds.
 _GRACE = 10.0
+# How long a worker with more connections than another one leaves new ones to that, in seconds.
+_WAY = 0.01
 
 Application = Callable[..., Any]
 # Who may push, by the environment of a request without its body; see web/admission.py.
@@ -84,14 +87,25 @@ class Server:
     runs.
     """
 
-    def __init__(self, application: Application, settings: Settings, admission: Admission = _everybody):
-        """Raises OSError if the address cannot be listened on."""
+    def __init__(
+        self,
+        application: Application,
+        settings: Settings,
+        admission: Admission = _everybody,
+        sockets: list[socket.socket] | None = None,
+        load: Load | None = None,
+    ):
+        """`sockets` are those of `bind`, where others listen on them too; `load` spreads connections among these.
+
+        Raises OSError if the address cannot be listened on.
+        """
         # Each request that waits for a worker is a warning to waitress; waiting is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         self._map: dict[int, Any] = {}
         self._stop_at: float | None = None
         self._is_closed = False
-        sockets = _bind(settings.listen)
+        sockets = sockets or bind(settings.listen)
+        self._load = load
         self.address = Address(settings.listen.host, sockets[0].getsockname()[1])
         adjustments = _adjustments(settings, sockets)
         self._dispatcher = ThreadedTaskDispatcher()
@@ -106,16 +120,27 @@ class Server:
         dispatchers = self._dispatcher, self._git_dispatcher, self._registry_dispatcher
         self._polling = Polling(self._map, self._is_done, self._timeout)
         self._listeners = [
-            _Listener(application, self._map, dispatchers, adjustments, bound, self._sender, self._polling, admission)
+            _Listener(
+                application, self._map, dispatchers, adjustments, bound, self._sender, self._polling, admission, load
+            )
             for bound in sockets
         ]
 
+    @property
+    def is_stopping(self) -> bool:
+        """Whether it was told to stop."""
+        return self._stop_at is not None
+
     def run(self) -> None:
         """Serves until `stop` is called or, in the main thread, SIGTERM or SIGINT arrives; then closes."""
+        with self._signals():
+            self.run_until_stopped()
+
+    def run_until_stopped(self) -> None:
+        """Serves until `stop` is called; then closes."""
         sys.setswitchinterval(_SWITCH)
         try:
-            with self._signals():
-                self._polling.run()
+            self._polling.run()
         finally:
             self._close()
 
@@ -131,10 +156,14 @@ class Server:
             self._listeners[0].pull_trigger()
 
     def _timeout(self) -> float:
+        if any(listener.gives_way for listener in self._listeners):
+            return _WAY
         # While stopping, the end of a request is seen by looking.
         return 1.0 if self._stop_at is None else 0.05
 
     def _is_done(self) -> bool:
+        if self._load is not None:
+            self._load.tell(sum(len(listener.active_channels) for listener in self._listeners))
         if self._stop_at is None:
             return False
         for listener in self._listeners:
@@ -174,6 +203,7 @@ class _Listener(TcpWSGIServer):
     # waitress would look after its channels by the wall clock: never, for as long as that has been set back.
     next_channel_cleanup: Any = math.inf
     _look_at = 0.0
+    _way_until = 0.0
 
     def __init__(
         self,
@@ -185,9 +215,11 @@ class _Listener(TcpWSGIServer):
         sender: Sender,
         polling: Polling,
         admission: Admission,
+        load: Load | None,
     ):
         self.sender = sender
         self._polling = polling
+        self._load = load
         # From the address that a proxy names, as the application sees it.
         self._admission = proxy_headers_middleware(
             admission,
@@ -199,12 +231,27 @@ class _Listener(TcpWSGIServer):
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
 
+    @property
+    def gives_way(self) -> bool:
+        """Whether it leaves connections to less busy workers, for a moment."""
+        return time.monotonic() < self._way_until
+
     def readable(self) -> bool:
         now = time.monotonic()
         if now >= self._look_at:
             self._look_at = now + self.adj.cleanup_interval
             self.maintenance(now)
-        return super().readable()
+        return super().readable() and now >= self._way_until
+
+    def handle_accept(self) -> None:
+        now = time.monotonic()
+        # All workers see a new connection. If nobody has taken it meanwhile, it is taken after all.
+        has_waited = now - self._way_until < _WAY
+        if self._load is not None and not has_waited and self._load.is_above_others():
+            self._way_until = now + _WAY
+            return
+        self._way_until = 0.0
+        super().handle_accept()
 
     def maintenance(self, now: float) -> None:
         super().maintenance(now)
@@ -297,7 +344,7 @@ def _connection_limit() -> int:
     return 4096 if soft == resource.RLIM_INFINITY else max(64, min(4096, soft // 3))
 
 
-def _bind(address: Address) -> list[socket.socket]:
+def bind(address: Address) -> list[socket.socket]:
     """A socket for every address that the name has on this machine, all on one port. Raises OSError."""
     found = socket.getaddrinfo(address.host, address.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     sockets: list[socket.socket] = []

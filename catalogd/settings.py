@@ -207,7 +207,8 @@ class Settings:
 
     catalog: Path = field(**_setting(_path, "./catalog", "directory of the catalog"))
     listen: Address = field(**_setting(_address, "127.0.0.1:8080", "HOST:PORT to serve on; port 0 takes any free one"))
-    threads: int = field(**_setting(_whole(1, 64), "16", "number of threads that answer requests"))
+    workers: int = field(**_setting(_whole(1, 64), "1", "number of processes that answer requests"))
+    threads: int = field(**_setting(_whole(1, 64), "16", "number of threads of each of them that answer requests"))
     max_body: int = field(
         **_setting(_whole(KIB, GIB, "bytes"), str(8 * MIB), "largest body of a request that is read, in bytes")
     )

@@ -2,7 +2,7 @@
 
 Each failure beyond a few doubles the pause before the next attempt is looked at, up to half a minute. An address that
 has logged in to an account before is not slowed down by the failures of others on it; tokens are not slowed down at
-all. All of it is in memory, each process for itself, and forgotten after a while without failures.
+all. All of it is in memory, which the workers of one server share, and forgotten after a while without failures.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import NamedTuple
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol, Self
 
 from catalogd.errors import TooManyAttempts, Unauthenticated
+from catalogd.shared.table import Table
 
 # How many failures are free: of one address on one account, of all addresses on one account, of one address on all.
 _FREE_OF_BOTH, _FREE_OF_ACCOUNT, _FREE_OF_ADDRESS = 5, 10, 20
@@ -29,25 +29,46 @@ _MOST_COUNTED = 50_000
 _MOST_KNOWN = 10_000
 
 
-@dataclass(slots=True)
-class _Failures:
-    free: int
-    count: int = 0
-    last: float = 0.0
+_FREE = {"both": _FREE_OF_BOTH, "account": _FREE_OF_ACCOUNT, "address": _FREE_OF_ADDRESS}
 
-    def wait(self, now: float) -> float:
-        """Seconds until the next attempt is looked at; 0 or less for now."""
-        if now - self.last > _FORGOTTEN_AFTER:
-            self.count = 0
-        if self.count < self.free:
-            return 0.0
-        return self.last + min(2.0 ** min(self.count - self.free, 16), _LONGEST_PAUSE) - now
+
+class Kept(Protocol):
+    """A number and a time by key. Those longest unused are forgotten."""
+
+    def get(self, key: Hashable) -> tuple[int, float] | None: ...
+
+    def set(self, key: Hashable, number: int, time: float) -> None: ...
+
+    def drop(self, key: Hashable) -> None: ...
+
+
+class _InProcess:
+    """Kept in memory of this process."""
+
+    def __init__(self, most: int):
+        self._most = most
+        self._entries: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def get(self, key: Hashable) -> tuple[int, float] | None:
+        return self._entries.get(key)
+
+    def set(self, key: Hashable, number: int, time: float) -> None:
+        self._entries[key] = number, time
+        self._entries.move_to_end(key)
+        while len(self._entries) > self._most:
+            self._entries.popitem(last=False)
+
+    def drop(self, key: Hashable) -> None:
+        self._entries.pop(key, None)
 
 
 class _Counted(NamedTuple):
     """An attempt that was counted, and when the failure before it was: what there was is to be had again."""
 
-    failures: _Failures
+    key: tuple[str, ...]
     at: float
     last_before: float
 
@@ -57,9 +78,16 @@ class Throttle:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
-        self._guard = threading.Lock()
-        self._failures: OrderedDict[Hashable, _Failures] = OrderedDict()
-        self._known: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._guard: AbstractContextManager[object] = threading.Lock()
+        self._failures: Kept = _InProcess(_MOST_COUNTED)
+        self._known: Kept = _InProcess(_MOST_KNOWN)
+
+    @classmethod
+    def among_workers(cls, mutex: AbstractContextManager[object], clock: Callable[[], float] = time.monotonic) -> Self:
+        """One for processes that are forked from this one; `mutex` is between them."""
+        made = cls(clock)
+        made._guard, made._failures, made._known = mutex, Table(_MOST_COUNTED), Table(_MOST_KNOWN)
+        return made
 
     @contextmanager
     def attempt(self, user: str, address: str) -> Iterator[None]:
@@ -84,43 +112,47 @@ class Throttle:
 
         One that is not looked at leaves no trace: who has to wait cannot make others forgotten with many names.
         """
-        free = {("both", user, source): _FREE_OF_BOTH, ("address", source): _FREE_OF_ADDRESS}
+        keys: list[tuple[str, ...]] = [("both", user, source), ("address", source)]
         with self._guard:
             now = self._clock()
-            if (user, source) not in self._known:
-                free["account", user] = _FREE_OF_ACCOUNT
-            wait = max((self._failures[key].wait(now) for key in free if key in self._failures), default=0.0)
+            if self._known.get((user, source)) is None:
+                keys.append(("account", user))
+            wait = max(self._wait(key, now) for key in keys)
             if wait > 0:
                 seconds = math.ceil(wait)
                 raise TooManyAttempts(
                     f"Too many logins have failed; try again in {seconds} s, or use a token.", seconds
                 )
-            return [self._count(key, most, now) for key, most in free.items()]
+            return [self._count(key, now) for key in keys]
 
-    def _count(self, key: Hashable, free: int, now: float) -> _Counted:
-        failures = self._failures.setdefault(key, _Failures(free))
-        self._failures.move_to_end(key)
-        while len(self._failures) > _MOST_COUNTED:
-            self._failures.popitem(last=False)
-        counted = _Counted(failures, now, failures.last)
-        failures.count += 1
-        failures.last = now
-        return counted
+    def _wait(self, key: tuple[str, ...], now: float) -> float:
+        """Seconds until the next attempt is looked at; 0 or less for now."""
+        count, last = self._failures_of(key, now)
+        beyond = count - _FREE[key[0]]
+        return last + min(2.0 ** min(beyond, 16), _LONGEST_PAUSE) - now if beyond >= 0 else 0.0
+
+    def _failures_of(self, key: tuple[str, ...], now: float) -> tuple[int, float]:
+        """(how many, when the last one was)."""
+        count, last = self._failures.get(key) or (0, 0.0)
+        return (0 if now - last > _FORGOTTEN_AFTER else count), last
+
+    def _count(self, key: tuple[str, ...], now: float) -> _Counted:
+        count, last = self._failures_of(key, now)
+        self._failures.set(key, count + 1, now)
+        return _Counted(key, now, last)
 
     def _take_back(self, counted: list[_Counted]) -> None:
         with self._guard:
-            for failures, at, last_before in counted:
-                failures.count = max(0, failures.count - 1)
-                if failures.last == at:
-                    failures.last = last_before
+            for key, at, last_before in counted:
+                found = self._failures.get(key)
+                if found is not None:
+                    count, last = found
+                    self._failures.set(key, max(0, count - 1), last_before if last == at else last)
 
     def _remember(self, user: str, source: str) -> None:
         with self._guard:
-            self._failures.pop(("both", user, source), None)
-            self._known[user, source] = None
-            self._known.move_to_end((user, source))
-            while len(self._known) > _MOST_KNOWN:
-                self._known.popitem(last=False)
+            self._failures.drop(("both", user, source))
+            self._known.set((user, source), 1, self._clock())
 
 
 def network_of(address: str) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
@@ -38,13 +40,16 @@ class Upkeep:
         lookout: Lookout | None = None,
         follower: RegistryFollower | None = None,
         keeper: Keeper | None = None,
+        told: Callable[[Mapping[str, Any]], None] = lambda told: None,
     ):
+        """`told` is called with all that the lookout knows after each look."""
         self._catalog = catalog
         self._activity = activity
         self._settings = settings
         self._lookout = lookout
         self._follower = follower
         self._keeper = keeper
+        self._told = told
         self._stopping = threading.Event()
         self._threads = [
             threading.Thread(target=self._watch, name="watch", daemon=True),
@@ -106,6 +111,10 @@ class Upkeep:
     def _look(self, lookout: Lookout) -> None:
         while not self._stopping.is_set():
             lookout.step()
+            try:
+                self._told(lookout.told())
+            except OSError:
+                log.exception("what is known of the other repository could not be told to the other workers")
             lookout.wait()
 
     def _fold_activity(self) -> None:
@@ -122,16 +131,16 @@ class Upkeep:
         full_at, bitmap_at = time.monotonic() + _DAY, 0.0
         pause = min(1.0, self._settings.maintenance_interval)
         look_at = 0.0
-        written = 0
+        left = 0
+        maintenance = self._catalog.store.maintenance
         while not self._stopping.wait(pause):
-            many_written = self._catalog.store.packs_written - written >= self._settings.fold_packs
-            if not many_written and time.monotonic() < look_at:
+            # Whoever has written them. Where folding leaves many, the next look waits.
+            is_many = maintenance.packs() >= self._settings.fold_packs
+            if not (is_many and left < self._settings.fold_packs) and time.monotonic() < look_at:
                 continue
             look_at = time.monotonic() + self._settings.maintenance_interval
-            written = self._catalog.store.packs_written
+            left = self._settings.fold_packs
             try:
-                maintenance = self._catalog.store.maintenance
-                is_many = maintenance.packs() >= self._settings.fold_packs
                 lacks_bitmap = is_many and time.monotonic() >= bitmap_at and not maintenance.has_bitmap()
                 if time.monotonic() >= full_at or lacks_bitmap:
                     began = time.monotonic()
@@ -140,5 +149,31 @@ class Upkeep:
                     bitmap_at = began + (time.monotonic() - began) / _PART_FOR_BITMAPS
                 elif is_many:
                     maintenance.fold()
+                left = maintenance.packs()
             except (CatalogdError, OSError):
                 log.exception("maintenance failed; it is tried again")
+
+
+class FilesUpkeep:
+    """What a worker does that leaves the rest to the first one: its own files that could not follow main."""
+
+    def __init__(self, catalog: Catalog, settings: Settings):
+        self._catalog = catalog
+        self._interval = settings.index_interval
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="files", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Returns when it has ended."""
+        self._stopping.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(self._interval):
+            try:
+                self._catalog.store.catch_up_files()
+            except Exception:  # the thread must not end, whatever a hand has done to the catalog
+                log.exception("files could not follow main; it is tried again")

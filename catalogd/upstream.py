@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from catalogd.accounts import Account
 from catalogd.catalog import Caller, FieldConflict, Unfit, Unjoinable, Unrelated
 from catalogd.choices import Choices
+from catalogd.documents import ABSENT
 from catalogd.errors import CatalogdError, EditedByHand
 from catalogd.lookout import Failed, Failure, Lookout
 from catalogd.store import Moved, Rejected, RemoteFailed
@@ -24,6 +26,8 @@ _TURNS = 8
 _NOTICE = 0.5
 # Of the fields in conflict so many are shown and logged.
 _MOST_SHOWN = 100
+# What a field in conflict is on a side that is not told of.
+_ABSENT = dict.fromkeys(("base", "ours", "theirs"), ABSENT)
 
 _UNREACHABLE = Failure("unreachable", "The upstream cannot be reached, or refuses; the log says why.")
 _BUSY = Failure("busy", "The upstream moves faster than what is written here can be merged; it is tried again.")
@@ -118,6 +122,19 @@ class Upstream(Lookout):
         with self._guard:
             self._conflicts = conflicts
 
+    def told(self) -> dict[str, Any]:
+        """As Lookout's, with the upstream's commit, and the fields in conflict."""
+        with self._guard:
+            theirs, conflicts = self._theirs, self._conflicts
+        return {**super().told(), "theirs": theirs, "conflicts": [_as_json(conflict) for conflict in conflicts]}
+
+    def hear(self, told: Mapping[str, Any]) -> None:
+        """As Lookout's."""
+        super().hear(told)
+        with self._guard:
+            self._theirs = told["theirs"]
+            self._conflicts = [FieldConflict(**{**_ABSENT, **conflict}) for conflict in told["conflicts"]]
+
     def report(self) -> dict[str, Any]:
         """{upstream: status(), conflicts: the fields that keep the two sides apart, as the last look has found them}.
 
@@ -155,6 +172,10 @@ class Upstream(Lookout):
             "conflicts": len(conflicts),
             "conflicting": [{"path": conflict.path, "pointer": conflict.pointer} for conflict in public],
         }
+
+
+def _as_json(conflict: FieldConflict) -> dict[str, Any]:
+    return {name: value for name, value in asdict(conflict).items() if value is not ABSENT}
 
 
 def _in_words(error: Exception) -> str:

@@ -17,7 +17,7 @@ MOST_LINES = 450
 
 # From the top of the house to its ground.
 FLOORS = {
-    4: {"__main__", "cli", "server", "http_channel", "http_parser", "polling", "sender", "upkeep"},
+    4: {"__main__", "cli", "server", "http_channel", "http_parser", "polling", "sender", "upkeep", "workers"},
     3: {"web"},
     2: {
         *(
@@ -35,7 +35,7 @@ FLOORS = {
         ),
         *("check", "check_formats", "merging", "forges"),
     },
-    1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle"},
+    1: {"store", "readmodel", "state", "credentials", "sqlitefile", "throttle", "shared"},
     0: {"documents", "names", "giturl", "settings", "errors", "sample"},
 }
 FLOOR_OF = {part: floor for floor, parts in FLOORS.items() for part in parts}

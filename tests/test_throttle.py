@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
 from catalogd.errors import TooManyAttempts, Unauthenticated, Unavailable
+from catalogd.shared.turns import Mutex
 from catalogd.throttle import Throttle, network_of
 
 HERE, THERE = "192.0.2.1", "198.51.100.7"
@@ -28,9 +30,9 @@ def clock() -> Clock:
     return Clock()
 
 
-@pytest.fixture
-def throttle(clock: Clock) -> Throttle:
-    return Throttle(clock)
+@pytest.fixture(params=["one process", "workers"])
+def throttle(clock: Clock, request: pytest.FixtureRequest, tmp_path: Path) -> Throttle:
+    return Throttle(clock) if request.param == "one process" else Throttle.among_workers(Mutex(tmp_path / "m"), clock)
 
 
 def attempt(throttle: Throttle, user: str, address: str, error: Exception | None = None) -> int:
@@ -181,7 +183,8 @@ def test_attempts_that_are_still_being_checked_count(throttle):
 
 
 @pytest.mark.slow
-def test_what_is_remembered_is_bounded(throttle):
+def test_what_is_remembered_is_bounded(clock):
+    throttle = Throttle(clock)
     for number in range(13_000):
         address = f"10.0.{number >> 8}.{number & 255}"
         fail(throttle, f"user{number}", address)

@@ -12,10 +12,10 @@ from catalogd.throttle import Throttle
 class OnState:
     """Accounts on a state. Use from any number of threads."""
 
-    def __init__(self, state: State, *, email_domain: str, throttle: Throttle | None = None):
+    def __init__(self, state: State, *, email_domain: str, throttle: Throttle | None = None, processes: int = 1):
         self._state = state
         self._email_domain = email_domain
-        self._passwords = Passwords()
+        self._passwords = Passwords(processes)
         self._throttle = throttle or Throttle()
 
     def _existing(self, name: str) -> UserRow:

@@ -23,6 +23,7 @@ from catalogd.catalog.serving import Serving
 from catalogd.catalog.timeline import Timeline
 from catalogd.catalog.transfer import Transfer
 from catalogd.errors import CatalogdError
+from catalogd.shared.shares import Shares
 from catalogd.store import Store
 
 log = logging.getLogger(__name__)
@@ -60,14 +61,15 @@ class Catalog(
         *,
         lock_timeout: float = 10.0,
         git_children: int = 2,
+        shares: Shares | None = None,
         clock: Callable[[], float] = time.time,
     ) -> Catalog:
         """Open a catalog: recover what a crash left, bring the read model to main.
 
-        `git_children` is how many git clients are answered at once. Raises NotACatalog, and Unavailable where another
-        process holds the lock for too long.
+        `git_children` is how many git clients are answered at once, `shares` what the workers of a server share. Raises
+        NotACatalog, and Unavailable where another process holds the lock for too long.
         """
-        mirror = Mirror(root, lock_timeout=lock_timeout, git_children=git_children)
+        mirror = Mirror(root, lock_timeout=lock_timeout, git_children=git_children, shares=shares)
         try:
             mirror.catch_up()
         except BaseException:

@@ -8,6 +8,7 @@ from operator import attrgetter
 from pathlib import Path
 
 from catalogd.readmodel import ReadModel, Writer
+from catalogd.shared.shares import Shares
 from catalogd.store import Commit, Store
 
 log = logging.getLogger(__name__)
@@ -19,11 +20,12 @@ _CHANGES_AT_ONCE = 2_000
 class Mirror:
     """The read model of one catalog, and the store that it follows."""
 
-    def __init__(self, root: Path, *, lock_timeout: float, git_children: int):
+    def __init__(self, root: Path, *, lock_timeout: float, git_children: int, shares: Shares | None = None):
         self.store = Store(
             root,
             lock_timeout=lock_timeout,
             git_children=git_children,
+            shares=shares,
             after_commit=self._after_commit,
             after_move=self._after_move,
         )

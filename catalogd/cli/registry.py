@@ -21,6 +21,7 @@ from catalogd.catalog import Catalog
 from catalogd.cli import serving
 from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_catalog, open_people, with_settings
 from catalogd.cli.registry_config import Wanted, as_yaml
+from catalogd.cli.running import serve_with
 from catalogd.cli.terminal import Commands, echo
 from catalogd.errors import AlreadyServed, Conflict, Unavailable
 from catalogd.people import People
@@ -122,12 +123,12 @@ def demo(listen: str | None, port: int, catalog: str | None, config: Path | None
     serving.begin_if_absent(settings)
     here = Address(settings.listen.host, settings.listen.port or _free_port())
     there = f"127.0.0.1:{port or _free_port()}"
-    settings = dataclasses.replace(settings, listen=here, registry_url=f"http://{there}")
+    settings = dataclasses.replace(settings, listen=here, registry_url=f"http://{there}", workers=1)
     file, token = _prepare_demo(catalog, config, settings, there)
     with ended_like_control_c(), _running(program, file, there):
         echo(f"A registry runs at {there}. Try it, as the user {_DEMO_USER}:")
         _show_commands(f"http://{here}", there, token)
-        serving.serve_with(settings)
+        serve_with(settings)
 
 
 def _reporting_token(people: People, catalog: Catalog, accounts: Accounts) -> str:

@@ -4,37 +4,22 @@ from __future__ import annotations
 
 import logging
 import sys
-from functools import partial
 from pathlib import Path
 
 import click
 
 from catalogd import forges
-from catalogd.accounts import Accounts
-from catalogd.activity import Activity
 from catalogd.catalog import Catalog
-from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, open_state, with_settings
-from catalogd.cli.registry_reading import own_tokens, registry_client
+from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, with_settings
+from catalogd.cli.running import serve_with
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
-from catalogd.errors import BadSettings, CatalogdError, NotACatalog
-from catalogd.following import Follower
-from catalogd.giturl import primary_of, without_credentials
-from catalogd.lookout import Lookout
+from catalogd.errors import BadSettings, NotACatalog
+from catalogd.giturl import without_credentials
 from catalogd.names import KINDS, schema_path
-from catalogd.registry.creating import creation
-from catalogd.registry.follower import RegistryFollower
-from catalogd.registry.keeping import Keeper
-from catalogd.registry.keys import Keys
 from catalogd.sample import sample_files
-from catalogd.server import Server
 from catalogd.settings import Settings
 from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, has_main, short
-from catalogd.upkeep import Upkeep
-from catalogd.upstream import Upstream
-from catalogd.web.admission import Admission
-from catalogd.web.app import make_app
-from catalogd.web.metrics import Metrics
 
 log = logging.getLogger(__name__)
 
@@ -70,7 +55,8 @@ def _add_ci(directory: Path, forge: str, requirement: str) -> None:
 
 @click.command()
 @click.option("--listen", metavar="HOST:PORT", help="Where to serve (CATALOGD_LISTEN, default 127.0.0.1:8080).")
-@click.option("--threads", type=int, help="Threads that answer requests (CATALOGD_THREADS, default 16).")
+@click.option("--workers", type=int, help="Processes that answer requests (CATALOGD_WORKERS, default 1).")
+@click.option("--threads", type=int, help="Threads of each that answer requests (CATALOGD_THREADS, default 16).")
 @click.option("--public-url", metavar="URL", help="Base of the links in responses (CATALOGD_PUBLIC_URL).")
 @click.option("--follow", metavar="URL", help="Be a replica of the catalog at this git URL (CATALOGD_FOLLOW).")
 @click.option("--upstream", metavar="URL", help="Keep together with this git repository (CATALOGD_UPSTREAM).")
@@ -78,6 +64,7 @@ def _add_ci(directory: Path, forge: str, requirement: str) -> None:
 @with_settings
 def serve(
     listen: str | None,
+    workers: int | None,
     threads: int | None,
     public_url: str | None,
     follow: str | None,
@@ -92,8 +79,8 @@ def serve(
     here is pushed there, and what is merged there comes in.
     """
     flags = {
-        "catalog": catalog, "listen": listen, "threads": threads, "public_url": public_url, "follow": follow,
-        "upstream": upstream, "log_level": log_level,
+        "catalog": catalog, "listen": listen, "workers": workers, "threads": threads, "public_url": public_url,
+        "follow": follow, "upstream": upstream, "log_level": log_level,
     }  # fmt: skip
     settings = load_settings(flags, config)
     if settings.follow and settings.upstream:
@@ -107,95 +94,6 @@ def begin_if_absent(settings: Settings) -> None:
     """Makes the catalog if there is none: anew, or as a clone where it follows another one."""
     if not settings.catalog.exists() or not any(settings.catalog.iterdir()):
         _begin(settings)
-
-
-def serve_with(settings: Settings) -> None:
-    """Serves the catalog until the process is told to stop."""
-    opened = Catalog.open(settings.catalog, lock_timeout=settings.lock_timeout, git_children=settings.git_children)
-    try:
-        opened.store.hold_server_lock()
-        opened.store.be_replica_of(primary_of(settings.follow) if settings.follow else "")
-        with open_state(settings) as state:
-            accounts = Accounts(state, email_domain=settings.email_domain)
-            _serve(opened, accounts, Activity(opened, state), settings)
-    finally:
-        opened.close()
-
-
-def _serve(catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings) -> None:
-    _prepare_keys(catalog)
-    lookout = _lookout(catalog, settings)
-    metrics = Metrics(lookout.health if lookout else catalog.health)
-    follower = _registry_follower(catalog, accounts, activity, settings)
-    if follower is not None:
-        metrics.watch(follower)
-    keeper = _keeper(catalog, accounts, settings)
-    if keeper is not None:
-        metrics.watch_comparisons(keeper.status)
-    app = make_app(catalog, accounts, activity, settings, metrics, lookout, follower)
-    server = Server(app, settings, Admission(catalog, accounts))
-    upkeep = Upkeep(catalog, activity, settings, lookout, follower, keeper)
-    upkeep.start()
-    try:
-        _greet(f"http://{server.address}", accounts.ensure_admin(), settings)
-        server.run()
-    finally:
-        upkeep.stop()
-
-
-def _prepare_keys(catalog: Catalog) -> None:
-    """So that a registry can be told of them; without them all else is served."""
-    try:
-        Keys.of(catalog.store.private).prepare()
-    except CatalogdError:
-        log.exception("there are no keys to sign tokens for a registry with; it is tried again when one is asked for")
-
-
-def _lookout(catalog: Catalog, settings: Settings) -> Lookout | None:
-    if settings.follow:
-        return Follower(catalog, catalog.store.remote(settings.follow), settings.follow_interval)
-    if settings.upstream:
-        return Upstream(catalog, catalog.store.remote(settings.upstream), settings.upstream_interval)
-    return None
-
-
-def _registry_follower(
-    catalog: Catalog, accounts: Accounts, activity: Activity, settings: Settings
-) -> RegistryFollower | None:
-    """None for a replica: what a registry tells goes to the primary."""
-    if catalog.primary:
-        return None
-    client = registry_client(settings, own_tokens(settings)) if settings.registry_url else None
-    may_create = creation(settings.registry_create, catalog, accounts)
-    return RegistryFollower(catalog, activity.state, may_create, client, settings.registry_jobs)
-
-
-def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings) -> Keeper | None:
-    """What compares with the registry. A replica has none: what it would mend, its primary does."""
-    if catalog.primary or not settings.registry_url:
-        return None
-    may_create = creation(settings.registry_create, catalog, accounts)
-    connect = partial(registry_client, settings, own_tokens(settings))
-    return Keeper(catalog, connect, may_create, settings.registry_interval, settings.registry_jobs)
-
-
-def _greet(url: str, admin: tuple[str, str] | None, settings: Settings) -> None:
-    echo(f"Serving the catalog {settings.catalog} at {url} (documentation: {url}/docs)")
-    if settings.follow:
-        echo(f"It is a replica of {primary_of(settings.follow)}.")
-    elif settings.upstream:
-        echo(f"It is kept together with {without_credentials(settings.upstream)}.")
-    if admin is not None:
-        name, token = admin
-        echo(f"The user {name} was made. Its token, shown only now: {token}")
-    if admin is not None and not settings.follow:
-        echo("Try it:")
-        echo(
-            f"  curl -H 'Authorization: Token {token}' -H 'Content-Type: application/json' \\\n"
-            f'    -d \'{{"repo_name": "hello", "description": "My first repository"}}\' \\\n'
-            f"    {url}/v1/repositories/{name}/"
-        )
-    sys.stdout.flush()
 
 
 @ended_like_control_c()

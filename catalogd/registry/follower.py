@@ -59,10 +59,11 @@ class RegistryFollower:
         may_create: Callable[[str], bool],
         client: RegistryClient | None = None,
         jobs: int = 8,
+        told: Callable[[str, int], None] = lambda outcome, number: None,
     ):
         """`may_create` tells of a namespace whether a repository that is not there is created in it.
 
-        Without a client nothing is read of the registry.
+        `told` is called with what became of how many changes. Without a client nothing is read of the registry.
         """
         self._catalog = catalog
         self._state = state
@@ -73,6 +74,7 @@ class RegistryFollower:
         self._forget_at = self._forget_events_at = 0.0
         self._tried = 0
         self._said: set[tuple[str, str]] = set()
+        self._told = told
         self.counts: Counter[str] = Counter()
 
     def wake(self) -> None:
@@ -178,21 +180,25 @@ class RegistryFollower:
         """Note what became of a delivery. Whether its changes wait for a better time."""
         name, number = f"{delivery.namespace}/{delivery.repo_name}", len(delivery.changes)
         if not isinstance(outcome, Exception):
-            self.counts["committed"] += number
+            self._count("committed", number)
             return False
         fails = outcome if isinstance(outcome, CatalogdError) else None
         what = fails.detail if fails else repr(outcome)
         if isinstance(outcome, NotFound):
-            self.counts["unknown_repository"] += number
+            self._count("unknown_repository", number)
             self._say(logging.WARNING, name, f"is not followed: {what}")
         elif isinstance(outcome, Invalid):
-            self.counts["unfit"] += number
+            self._count("unfit", number)
             faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in outcome.faults[:3])
             self._say(logging.ERROR, name, f"does not fit: {what} {faults}")
         else:
             level = logging.WARNING if isinstance(outcome, Conflict) else logging.ERROR
             self._say(level, name, f"waits: {what}", None if fails else outcome)
         return not isinstance(outcome, NotFound | Invalid)
+
+    def _count(self, outcome: str, number: int) -> None:
+        self.counts[outcome] += number
+        self._told(outcome, number)
 
     def _say(self, level: int, name: str, what: str, error: Exception | None = None) -> None:
         """Once an hour: a registry may tell the same hundreds of times a second."""

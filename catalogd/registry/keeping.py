@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError, RegistryFailed
@@ -34,6 +35,7 @@ _SHORTEST_PAUSE = 30.0
 _MOST_LOGGED = 100
 # What was mended is worth a line; what cannot be is there in each run.
 _MENDED = frozenset({MISSING, CHANGED, EXTRA})
+_MENDED_WHAT = ("set", "removed", "created")
 
 
 @dataclass
@@ -44,6 +46,15 @@ class Kept:
     is_failing: bool = False
     mended: Mapping[str, int] = field(default_factory=dict)
     differences: Mapping[str, int] = field(default_factory=dict)
+
+
+def heard(told: Mapping[str, Any] | None) -> Kept:
+    """What a Keeper in another process of this machine has told; None if it has told nothing yet."""
+    if told is None:
+        return Kept(mended=dict.fromkeys(_MENDED_WHAT, 0))
+    whole_at = told["whole_at"]
+    ago = None if whole_at is None else round(time.monotonic() - whole_at, 3)
+    return Kept(ago, told["is_failing"], told["mended"], told["differences"])
 
 
 class Keeper:
@@ -59,7 +70,10 @@ class Keeper:
         may_create: Callable[[str], bool],
         interval: float,
         jobs: int,
+        tell: Callable[[Mapping[str, Any]], None] = lambda told: None,
     ):
+        """`tell` is called after each run with what is known then, as JSON that `heard` understands."""
+        self._tell = tell
         self._catalog = catalog
         self._connect = connect
         self._may_create = may_create
@@ -70,7 +84,7 @@ class Keeper:
         self._running: Reconciler | None = None
         self._whole_at: float | None = None
         self._failures = 0
-        self._mended = dict.fromkeys(("set", "removed", "created"), 0)
+        self._mended = dict.fromkeys(_MENDED_WHAT, 0)
         self._differences: dict[str, int] = {}
 
     def run(self) -> None:
@@ -90,6 +104,18 @@ class Keeper:
 
     def step(self) -> bool:
         """Compare once. Returns whether all of the registry could be read and all be mended."""
+        is_whole = self._step()
+        with self._guard:
+            told = {
+                "whole_at": self._whole_at,
+                "is_failing": self._failures > 0,
+                "mended": dict(self._mended),
+                "differences": dict(self._differences),
+            }
+        self._tell(told)
+        return is_whole
+
+    def _step(self) -> bool:
         try:
             report = self._compare()
         except CatalogdError as error:

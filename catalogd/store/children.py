@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from catalogd.errors import Malformed, NoSpace, Unavailable
+from catalogd.shared.shares import Semaphore, Shares
 
 log = logging.getLogger(__name__)
 
@@ -81,9 +82,11 @@ class Children:
     Where there may be several, those that talk to us leave one to the others: how long they take is up to a client.
     """
 
-    def __init__(self, most: int):
-        self._turn = threading.BoundedSemaphore(most)
-        self._turn_to_talk = threading.BoundedSemaphore(max(1, most - 1))
+    def __init__(self, most: int, shares: Shares | None = None):
+        """`shares` is what the workers of a server share: they have so many children together."""
+        shares = shares or Shares()
+        self._turn = shares.turns("git", most)
+        self._turn_to_talk = shares.turns("talk", max(1, most - 1))
         self._guard = threading.Lock()
         self._running: set[subprocess.Popen[bytes]] = set()
         self._is_closed = False
@@ -157,7 +160,7 @@ class Children:
 
 
 @contextmanager
-def _waited_for(turn: threading.Semaphore, is_wanted: IsWanted) -> Iterator[None]:
+def _waited_for(turn: Semaphore, is_wanted: IsWanted) -> Iterator[None]:
     acquire(turn.acquire, is_wanted)
     try:
         yield

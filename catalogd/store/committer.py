@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
+from catalogd.shared.shares import Shares
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
 from catalogd.store.group import Group
 from catalogd.store.history import Change, Commit
@@ -91,6 +92,7 @@ class Committer:
         redo: Redo,
         pack_directory: Path,
         after_commit: AfterCommit,
+        shares: Shares,
     ):
         self._lock = lock
         self._branch = branch
@@ -107,7 +109,8 @@ class Committer:
         self._hand = str(pack_directory.parents[1] / "catalogd" / "hand")
         self._way_is_ours_until = 0.0
         self._lagging: dict[str, set[str | None]] = {}
-        self.failure: str | None = None
+        self._failure = shares.failure
+        self._is_lagging = shares.lagging
         self.packs_written = 0
 
     def submit(self, edit: Edit) -> Outcome:
@@ -162,8 +165,13 @@ class Committer:
                 self._turn.notify_all()
 
     def note_index(self) -> None:
-        """The index was written by us: no reason to give way."""
+        """The index was looked at by us: no reason to give way."""
         self._index_seen = self._index.signature()
+
+    @property
+    def failure(self) -> str | None:
+        """The I/O error of this or another worker after which writes are refused."""
+        return self._failure.get() or None
 
     def require_sound(self) -> None:
         """Raises StoreFailed after an I/O error in a write."""
@@ -174,11 +182,14 @@ class Committer:
         """Files that may still be at each change's old blob, though main is not. Hold the lock."""
         for change in changes:
             self._lagging.setdefault(change.path, set()).add(change.old)
+        self._is_lagging.set(True)
 
     def catch_up_files(self) -> bool:
-        """Bring the files up to main that could not be after their commit. False if there still are such."""
+        """Bring the files up to main that could not be after their commit. False if there still are such, of another
+        worker perhaps.
+        """
         if not self._lagging:
-            return True
+            return not self._is_lagging.is_up_elsewhere()
         with self._lock.held_if_free() as free:
             if not free:
                 return False
@@ -192,7 +203,8 @@ class Committer:
             finally:
                 self._worktree.forget()
             self._lagging.clear()
-        return True
+            self._is_lagging.set(False)
+        return not self._is_lagging.is_up_elsewhere()
 
     def _snapshot(self, head: str | None) -> Snapshot:
         root = self._objects.tree(self._objects.root_of(head)) if head else EMPTY_TREE
@@ -203,7 +215,7 @@ class Committer:
         began = time.monotonic()
         if began < self._way_is_ours_until:
             return
-        if self._index.signature() != self._index_seen:
+        if self._has_staged():
             time.sleep(_AFTER_STAGING)
         while self._hand_commits() and time.monotonic() - began < _MOST_WAY:
             time.sleep(0.005)
@@ -211,6 +223,13 @@ class Committer:
         if waited > 0.004:
             self._index_seen = self._index.signature()
             self._way_is_ours_until = time.monotonic() + waited
+
+    def _has_staged(self) -> bool:
+        """Whether somebody else than catalogd has written the index."""
+        found = self._index.signature()
+        if found != self._index_seen and self._index.is_ours(found):  # by another process
+            self._index_seen = found
+        return found != self._index_seen
 
     def _hand_commits(self) -> bool:
         """Whether a `git commit` by hand is between its pre-commit hook and its move of main."""
@@ -320,7 +339,7 @@ class Committer:
     def stop(self, error: BaseException | None) -> StoreFailed:
         """Take no more writes after an I/O error. Returns what to raise for the write that met it."""
         # After a failed fsync the kernel may have dropped the data, so trying again would prove nothing.
-        self.failure = getattr(error, "strerror", None) or str(error)
+        self._failure.set(getattr(error, "strerror", None) or str(error) or "unknown")
         log.critical("I/O error in a write: the catalog takes no more writes until it is opened anew", exc_info=error)
         return StoreFailed(f"The write met an I/O error ({self.failure}); it is not acknowledged.")
 

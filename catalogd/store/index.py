@@ -111,6 +111,7 @@ class Index:
         self._name = str(self._file)
         self._lock = GitLock(self._file, scratch)
         self._following = scratch.parent / "follow.lock"
+        self._ours = scratch.parent / "index.ours"
         self._followed = followed
         self._verified: object = ()  # no signature: nothing is known yet
         self._staged: dict[str, str | None] = {}
@@ -127,6 +128,16 @@ class Index:
             return signature(os.stat(self._name))
         except FileNotFoundError:
             return None
+
+    def note_ours(self, of: tuple[int, int, int] | None = None) -> None:
+        """The index with this signature, by default as it is now, is ours and no hand's: told to all processes."""
+        new = self._scratch / f"{os.getpid()}-index.ours"
+        new.write_text(repr(of or self.signature()))
+        os.replace(new, self._ours)
+
+    def is_ours(self, of: tuple[int, int, int] | None) -> bool:
+        """Whether a process of catalogd has written the index with this signature."""
+        return read_or_none(self._ours) == repr(of).encode()
 
     def clear_stale_lock(self, patience: float = 0.0) -> bool:
         """See locks.clear_stale."""
@@ -212,6 +223,7 @@ class Index:
             self._git.run("read-tree", head, env={"GIT_INDEX_FILE": str(copy)})
         fsync(copy)
         verified = signature(copy.stat())
+        self.note_ours(verified)
         os.replace(copy, self._lock.path)
         self._lock.commit()
         self._verified = verified

@@ -5,6 +5,8 @@
   .git/catalogd/server.lock     held by the server for as long as it runs (flock)
   .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
   .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
+  .git/catalogd/index.ours      which index was written by catalogd (index.py)
+  .git/catalogd/workers/        what the workers of a server share (catalogd/shared/), while there are several
   .git/catalogd/primary         of a replica: where writes go instead
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)
   .git/catalogd/push-hooks/     what asks the server about a push over HTTP (receiving.py)
@@ -26,6 +28,7 @@ from pathlib import Path
 
 from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog, ReadOnly
 from catalogd.names import REPOSITORY_KIND, schema_path
+from catalogd.shared.shares import Shares
 from catalogd.store import hooks
 from catalogd.store.attributes import merge_driver
 from catalogd.store.children import Children
@@ -74,7 +77,7 @@ class Store(Reader):
 
     `after_commit(parent, commits, blobs)` is called under the catalog's lock when main has moved from `parent` over
     `commits` (oldest first); `blobs` has the new contents by id. `after_move()` is called so when main has been moved
-    to commits of others. What they raise is logged, not passed on.
+    to commits of others. What they raise is logged, not passed on. `shares` is what the workers of a server share.
     """
 
     def __init__(
@@ -83,6 +86,7 @@ class Store(Reader):
         *,
         lock_timeout: float = 10.0,
         git_children: int = 2,
+        shares: Shares | None = None,
         after_commit: AfterCommit = lambda *_: None,
         after_move: Callable[[], None] = lambda: None,
     ):
@@ -103,7 +107,8 @@ class Store(Reader):
         self._packs = self._git.git_dir / "objects" / "pack"
         self._packs.mkdir(exist_ok=True)
         self.maintenance = Maintenance(self._git, self._packs)
-        self._children = Children(git_children)
+        shares = shares or Shares()
+        self._children = Children(git_children, shares)
         self.upload_pack = UploadPack(self._git.git_dir, self._scratch, self._children)
         self.publication = Publication(self.private, self._scratch, self._children, lock_timeout)
         self.proposals = ProposalRepository(
@@ -117,8 +122,9 @@ class Store(Reader):
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
         self._worktree = WorkTree(self.root, self._scratch, before_replacing=self._redo.unsettle)
         self._committer = Committer(
-            self.lock, self._branch, self._objects, self._worktree, self._index, self._redo, self._packs, after_commit
-        )
+            self.lock, self._branch, self._objects, self._worktree, self._index, self._redo, self._packs, after_commit,
+            shares,
+        )  # fmt: skip
         try:
             with self.lock.held():
                 self._redo.open()
@@ -173,6 +179,12 @@ class Store(Reader):
         os.truncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n".encode())
         self._server_lock = descriptor
+
+    def keep_server_lock(self) -> int:
+        """The server's lock as an open file, which this store leaves open: who is forked with it holds it too."""
+        assert self._server_lock is not None
+        descriptor, self._server_lock = self._server_lock, None
+        return descriptor
 
     @property
     def primary(self) -> str:
@@ -325,6 +337,10 @@ class Store(Reader):
         self._bring_up_files()
         return done
 
+    def catch_up_files(self) -> None:
+        """As follow_index() does: for a worker that leaves the index to another one."""
+        self._committer.catch_up_files()
+
     def _bring_up_files(self) -> None:
         """Files that a git took from the index while that was behind: `git restore`, `git stash` by hand do."""
         if not self._index.brought_up:
@@ -358,6 +374,7 @@ class Store(Reader):
             self._index.refresh()
         except GitFailed:
             log.debug("the index has entries that differ from the working tree")
+        self._index.note_ours()
         self._committer.note_index()
 
     # Opening

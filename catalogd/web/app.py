@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from importlib import resources
 from itertools import groupby
 from time import perf_counter
@@ -14,10 +15,9 @@ from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import Malformed
-from catalogd.lookout import Lookout
+from catalogd.lookout import Elsewhere, Lookout
 from catalogd.people import People
 from catalogd.proposals import Proposals
-from catalogd.registry.follower import RegistryFollower
 from catalogd.registry.intake import Intake
 from catalogd.registry.keys import Keys
 from catalogd.settings import Settings
@@ -55,14 +55,17 @@ def make_app(
     activity: Activity,
     settings: Settings,
     metrics: Metrics,
-    lookout: Lookout | None = None,
-    follower: RegistryFollower | None = None,
+    lookout: Lookout | Elsewhere | None = None,
+    wake: Callable[[], None] = lambda: None,
 ) -> falcon.App[Request, falcon.Response]:
-    """The WSGI application of one catalog; with what keeps it up with a primary or an upstream, and with a registry."""
+    """The WSGI application of one catalog; with what keeps it up with a primary or an upstream.
+
+    `wake` is called when a registry has told something that is to be committed.
+    """
     app = falcon.App(request_type=Request, middleware=[_Middleware(metrics)])
     app.req_options.strip_url_path_trailing_slash = True
     errors.install(app)
-    handlers = _handlers(catalog, accounts, activity, settings, metrics, lookout, follower)
+    handlers = _handlers(catalog, accounts, activity, settings, metrics, lookout, wake)
     authenticator = Authenticator(accounts)
     by_path = sorted(OPERATIONS, key=lambda operation: operation.path)
     for path, operations in groupby(by_path, key=lambda operation: operation.path):
@@ -83,12 +86,12 @@ def _handlers(
     activity: Activity,
     settings: Settings,
     metrics: Metrics,
-    lookout: Lookout | None,
-    follower: RegistryFollower | None,
+    lookout: Lookout | Elsewhere | None,
+    wake: Callable[[], None],
 ) -> dict[str, Handler]:
     people, form = People(catalog, accounts), (settings.public_url, settings.max_body)
     proposals = Proposals(catalog, people)
-    intake = Intake(catalog, activity.state, follower.wake if follower else lambda: None)
+    intake = Intake(catalog, activity.state, wake)
     described = description(settings.public_url)
     html, policy = page.render(described)
     by_name = {

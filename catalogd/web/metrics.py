@@ -1,22 +1,21 @@
-"""What Prometheus sees. One registry per application, so that two in a process do not count each other's
-requests.
-"""
+"""What Prometheus sees. What is counted, all workers of a server count together; so each of them tells the same."""
 
 from __future__ import annotations
 
-import threading
+import json
 from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
-from itertools import accumulate
 from typing import Any
 
-from prometheus_client import CollectorRegistry, Counter
+from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
-from catalogd.registry.follower import RegistryFollower
 from catalogd.registry.keeping import Kept
+from catalogd.shared.memory import Tallies
 
 CONTENT_TYPE = CONTENT_TYPE_LATEST
 
@@ -27,44 +26,64 @@ _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0
 NO_ROUTE = "(none)"
 _STATES = ("ok", "degraded", "failing")
 
+# What becomes of changes that a registry has told.
+OUTCOMES = ("committed", "unknown_repository", "unfit")
+
 Health = Callable[[], Mapping[str, Any]]
+
+
+_REQUESTS, _DURATIONS = "catalogd_http_requests", "catalogd_http_request_duration_seconds"
+_WRITES, _EVENTS, _CHANGES = "catalogd_writes", "catalogd_registry_events", "catalogd_registry_changes"
+_COUNTERS = {
+    _REQUESTS: ("Requests answered.", ("route", "method", "status")),
+    _WRITES: ("Writes by operation and whether they changed anything.", ("operation", "changed")),
+    _EVENTS: ("Events of a registry, by what they were.", ("outcome",)),
+    _CHANGES: ("Pushes and deletes of tags, by what became of them.", ("outcome",)),
+}
+# Of a histogram: in place of the number of a bucket, the sum of all.
+_SUM = "sum"
 
 
 class Metrics:
     """Counts requests. `health` is asked at each scrape for the state of the store and of the read model."""
 
-    def __init__(self, health: Health | None = None):
+    def __init__(self, health: Health | None = None, tallies: Tallies | None = None):
+        """`tallies` are where all workers count."""
         self.registry = CollectorRegistry()
-        self._answered = _Answered()
-        self.registry.register(self._answered)
-        self._writes = Counter(
-            "catalogd_writes",
-            "Writes by operation and whether they changed anything.",
-            ("operation", "changed"),
-            registry=self.registry,
-        )
-        self._events = Counter(
-            "catalogd_registry_events", "Events of a registry, by what they were.", ("outcome",), registry=self.registry
-        )
+        self._tallies = tallies or Tallies()
+        # By route, method and status: the places of the counter and of the sum, and the route's buckets.
+        self._places: dict[tuple[str, str, int], tuple[int, int, list[int]]] = {}
+        self.registry.register(_TalliesCollector(self._tallies))
         if health is not None:
             self.registry.register(_HealthCollector(health))
 
     def observe(self, route: str | None, method: str, status: int, seconds: float) -> None:
         """One request answered. `route` is the template of its path; None if there was none."""
-        self._answered.observe(route or NO_ROUTE, method, status, seconds)
+        key = (route or NO_ROUTE, method, status)
+        places = self._places.get(key)
+        if places is None:
+            places = self._places[key] = self._add(*key)
+        count, total, buckets = places
+        self._tallies.add(((count, 1.0), (total, seconds), (buckets[bisect_left(_BUCKETS, seconds)], 1.0)))
 
     def wrote(self, operation: str, changed: bool) -> None:
         """One write acknowledged."""
-        self._writes.labels(operation, "true" if changed else "false").inc()
+        self._count(_WRITES, (operation, "true" if changed else "false"), 1)
 
     def took(self, counts: Mapping[str, int]) -> None:
         """Events of a registry, by outcome."""
         for outcome, number in counts.items():
-            self._events.labels(outcome).inc(number)
+            self._count(_EVENTS, (outcome,), number)
 
-    def watch(self, follower: RegistryFollower) -> None:
-        """Tell what becomes of the changes that a registry has told."""
-        self.registry.register(_FollowerCollector(follower))
+    def followed(self, outcome: str, number: int) -> None:
+        """What became of changes that a registry has told."""
+        self._count(_CHANGES, (outcome,), number)
+
+    def watch_changes(self, waiting: Callable[[], int]) -> None:
+        """Tell how many changes that a registry has told wait for their commit."""
+        for outcome in OUTCOMES:
+            self.followed(outcome, 0)
+        self.registry.register(_WaitingCollector(waiting))
 
     def watch_comparisons(self, kept: Callable[[], Kept]) -> None:
         """Tell what has come of comparing the catalog with its registry."""
@@ -74,73 +93,65 @@ class Metrics:
         """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)
 
+    def _count(self, name: str, labels: tuple[str, ...], number: int) -> None:
+        self._tallies.add(((self._tallies.place(json.dumps((name, *labels))), number),))
 
-class _Answered(Collector):
-    """Requests, by route, method and status, and their time, by route.
+    def _add(self, route: str, method: str, status: int) -> tuple[int, int, list[int]]:
+        place = self._tallies.place
+        buckets = [place(json.dumps((_DURATIONS, route, number))) for number in range(len(_BUCKETS) + 1)]
+        count = place(json.dumps((_REQUESTS, route, method, str(status))))
+        return count, place(json.dumps((_DURATIONS, route, _SUM))), buckets
 
-    Counted for each request, so by hand: counters and histograms of the library take six times as long.
-    """
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._requests: dict[tuple[str, str, int], int] = {}
-        # For each route how many came into each bucket, the last one for what is longer than all; and the sum.
-        self._times: dict[str, tuple[list[int], list[float]]] = {}
+class _TalliesCollector(Collector):
+    """What all workers have counted."""
 
-    def observe(self, route: str, method: str, status: int, seconds: float) -> None:
-        key = (route, method, status)
-        bucket = bisect_left(_BUCKETS, seconds)
-        with self._lock:
-            self._requests[key] = self._requests.get(key, 0) + 1
-            if route not in self._times:
-                self._times[route] = ([0] * (len(_BUCKETS) + 1), [0.0])
-            counts, total = self._times[route]
-            counts[bucket] += 1
-            total[0] += seconds
+    def __init__(self, tallies: Tallies):
+        self._tallies = tallies
 
     def describe(self) -> Iterator[Metric]:
         return iter(())
 
     def collect(self) -> Iterator[Metric]:
-        requests = CounterMetricFamily(
-            "catalogd_http_requests", "Requests answered.", labels=("route", "method", "status")
-        )
-        times = HistogramMetricFamily(
-            "catalogd_http_request_duration_seconds",
-            "Time from a request's arrival at the application to its reply.",
-            labels=("route",),
-        )
-        with self._lock:
-            for (route, method, status), number in self._requests.items():
-                requests.add_metric((route, method, str(status)), number)
-            for route, (counts, (total,)) in self._times.items():
-                bounds = [*(str(bound) for bound in _BUCKETS), "+Inf"]
-                times.add_metric((route,), list(zip(bounds, accumulate(counts), strict=True)), total)
-        yield requests
-        yield times
+        counters = {
+            name: CounterMetricFamily(name, words, labels=labels) for name, (words, labels) in _COUNTERS.items()
+        }
+        durations: dict[str, dict[object, float]] = defaultdict(dict)
+        for key, value in self._tallies.sums().items():
+            name, *labels = json.loads(key)
+            if name == _DURATIONS:
+                durations[labels[0]][labels[1]] = value
+            else:
+                counters[name].add_metric(labels, value)
+        yield counters.pop(_REQUESTS)
+        words = "Time from a request's arrival at the application to its reply."
+        histogram = HistogramMetricFamily(_DURATIONS, words, labels=("route",))
+        for route, counted in durations.items():
+            histogram.add_metric([route], list(_cumulated(counted)), counted.get(_SUM, 0.0))
+        yield histogram
+        yield from counters.values()
 
 
-class _FollowerCollector(Collector):
-    """What waits for its commit, and what became of the rest."""
+def _cumulated(counted: Mapping[object, float]) -> Iterator[tuple[str, float]]:
+    """(upper bound, how many requests took no longer)."""
+    total = 0.0
+    for number, bound in enumerate((*_BUCKETS, float("inf"))):
+        total += counted.get(number, 0.0)
+        yield floatToGoString(bound), total
 
-    def __init__(self, follower: RegistryFollower):
-        self._follower = follower
 
-    def describe(self) -> Iterator[GaugeMetricFamily]:
+class _WaitingCollector(Collector):
+    """What waits for its commit."""
+
+    def __init__(self, waiting: Callable[[], int]):
+        self._waiting = waiting
+
+    def describe(self) -> Iterator[Metric]:
         return iter(())
 
-    def collect(self) -> Iterator[GaugeMetricFamily | CounterMetricFamily]:
-        yield GaugeMetricFamily(
-            "catalogd_registry_changes_waiting",
-            "Pushes and deletes of tags that are not in the documents yet.",
-            value=float(self._follower.waiting()),
-        )
-        followed = CounterMetricFamily(
-            "catalogd_registry_changes", "Pushes and deletes of tags, by what became of them.", labels=("outcome",)
-        )
-        for outcome in ("committed", "unknown_repository", "unfit"):
-            followed.add_metric((outcome,), float(self._follower.counts[outcome]))
-        yield followed
+    def collect(self) -> Iterator[Metric]:
+        words = "Pushes and deletes of tags that are not in the documents yet."
+        yield GaugeMetricFamily("catalogd_registry_changes_waiting", words, value=float(self._waiting()))
 
 
 class _HealthCollector(Collector):

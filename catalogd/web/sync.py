@@ -10,7 +10,7 @@ import falcon
 
 from catalogd import rights
 from catalogd.errors import Conflict, Unauthenticated
-from catalogd.lookout import Lookout
+from catalogd.lookout import Elsewhere, Lookout
 from catalogd.web.bodies import read_raw
 from catalogd.web.replies import send
 from catalogd.web.representations import present
@@ -24,7 +24,7 @@ _TOKEN = "HTTP_X_GITLAB_TOKEN"
 class Sync:
     """Tells the one that follows. A webhook that is sent again does no harm: it is only a look."""
 
-    def __init__(self, lookout: Lookout | None, secret: str, max_body: int):
+    def __init__(self, lookout: Lookout | Elsewhere | None, secret: str, max_body: int):
         self._lookout = lookout
         self._secret = secret.encode()
         self._max_body = max_body
@@ -47,7 +47,7 @@ class Sync:
             report["conflicts"] = [present(conflict) for conflict in report["conflicts"]]
         send(resp, report, None)
 
-    def _required(self) -> Lookout:
+    def _required(self) -> Lookout | Elsewhere:
         if self._lookout is None:
             raise Conflict("This server has neither a primary (setting follow) nor an upstream (setting upstream).")
         return self._lookout

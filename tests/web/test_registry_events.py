@@ -86,7 +86,7 @@ def told_site(home: Path, settings: Settings, create: str = "existing") -> Itera
         catalog = Catalog.open(home / "catalog")
         activity = Activity(catalog, state)
         follower = RegistryFollower(catalog, state, creation(create, catalog, accounts))
-        app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health), None, follower)
+        app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health), None, follower.wake)
         token, _ = accounts.create_token("alice", scopes=("read", "write", "admin"))
         made = Told(app, catalog, accounts, activity, token, follower, state)
         assert made.client.simulate_post("/v1/namespaces", json={"namespace": "acme"}).status_code == 201
