@@ -44,6 +44,8 @@ def environment(home: Path, **more: str) -> dict[str, str]:
         for role in ("AUTHOR", "COMMITTER")
         for what, value in (("NAME", "Hand"), ("EMAIL", "hand@example.org"))
     }
+    if os.environ.get("CATALOGD_TEST_WORKERS"):  # all servers of the tests with so many workers
+        kept["CATALOGD_WORKERS"] = os.environ["CATALOGD_TEST_WORKERS"]
     path = os.pathsep.join(filter(None, (str(PROJECT), os.environ.get("PYTHONPATH"))))
     return {**kept, **who, "HOME": str(home), "GIT_CONFIG_NOSYSTEM": "1", "PYTHONPATH": path, **more}
 
