@@ -8,7 +8,16 @@ import subprocess
 import sys
 from datetime import date
 
-from tests.benchmarks import authentication, detail, durable_put, git_serving, listing, proposals, registry_events
+from tests.benchmarks import (
+    authentication,
+    detail,
+    durable_put,
+    git_serving,
+    listing,
+    proposals,
+    registry_events,
+    workers,
+)
 
 QUESTIONS = {
     "durable-put": durable_put,
@@ -18,6 +27,7 @@ QUESTIONS = {
     "git-serving": git_serving,
     "proposals": proposals,
     "registry-events": registry_events,
+    "workers": workers,
 }
 
 

@@ -69,9 +69,9 @@ class Served:
 
 
 @contextmanager
-def serving(root: Path) -> Iterator[Served]:
+def serving(root: Path, *arguments: str) -> Iterator[Served]:
     """A real server on a free port, in a process of its own."""
-    command = [sys.executable, "-m", "catalogd", "serve", "--catalog", str(root), "--listen", "127.0.0.1:0"]
+    command = [sys.executable, "-m", "catalogd", "serve", "--catalog", str(root), "--listen", "127.0.0.1:0", *arguments]
     process = subprocess.Popen(
         command,
         stdout=subprocess.PIPE,

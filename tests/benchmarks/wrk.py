@@ -8,7 +8,8 @@ import shutil
 import statistics
 import subprocess
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -107,7 +108,27 @@ def _script(directory: Path, paths: Sequence[str]) -> Path:
 
 
 def processor_time(pid: int) -> float:
-    """Seconds that all threads of a process have run, in user space and in the kernel; not those of its children."""
-    after_name = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    """Seconds that all threads of a process have run, in user space and in the kernel, and those of its workers, which
+    are what it is; not those of other children.
+    """
+    return sum(map(_own_processor_time, [pid, *_workers(pid)]))
+
+
+def _own_processor_time(pid: int) -> float:
+    fields = _status(pid)
     # proc(5): utime and stime are fields 14 and 15, and state, the first after the name, is the third.
-    return (int(after_name[11]) + int(after_name[12])) / _TICKS
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def _status(pid: int) -> list[str]:
+    """What stands after the name in /proc/<pid>/stat."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+
+
+def _workers(pid: int) -> Iterator[int]:
+    command = Path(f"/proc/{pid}/cmdline").read_bytes()
+    for process in Path("/proc").iterdir():
+        with suppress(OSError):
+            is_child = process.name.isdigit() and int(_status(int(process.name))[1]) == pid
+            if is_child and (process / "cmdline").read_bytes() == command:
+                yield int(process.name)
