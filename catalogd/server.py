@@ -162,10 +162,12 @@ class Server:
         return 1.0 if self._stop_at is None else 0.05
 
     def _is_done(self) -> bool:
-        if self._load is not None:
-            self._load.tell(sum(len(listener.active_channels) for listener in self._listeners))
         if self._stop_at is None:
+            if self._load is not None:
+                self._load.tell(sum(len(listener.active_channels) for listener in self._listeners))
             return False
+        if self._load is not None:
+            self._load.leave()
         for listener in self._listeners:
             listener.stop_listening()
         return time.monotonic() >= self._stop_at or not any(listener.drain() for listener in self._listeners)

@@ -7,6 +7,7 @@ ends them: each watches a pipe whose other end only the supervisor has.
 
 from __future__ import annotations
 
+import gc
 import logging
 import os
 import select
@@ -104,6 +105,9 @@ class Supervisor:
 
         `greet` is called once all are ready, or have died, `stop_listening` when they are to end.
         """
+        # A collection writes to all that there is, and so would make of the memory that workers share one for each.
+        gc.collect()
+        gc.freeze()
         with self._signals():
             while self._running or not self._told:
                 self._start_due()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 from collections.abc import Iterator
@@ -124,6 +125,20 @@ def test_a_conflict_stops_the_two_and_is_told_by_field_and_not_by_value(ours, cl
     assert report["upstream"]["conflicts"] == 1
     assert (report["upstream"]["ahead"], report["upstream"]["behind"]) == (1, 1)
     assert "theirs" not in str(report)
+
+
+def test_what_one_knows_another_process_can_tell(ours, clone, bare):
+    catalog, upstream = ours
+    other = Upstream(catalog, catalog.store.remote(str(bare)), 0.2)
+    merge_there(clone, description="theirs", full_description=None)
+    update(catalog, description="ours", full_description="ours")
+    assert not upstream.step()
+    other.hear(json.loads(json.dumps(upstream.told())))
+    assert other.report()["conflicts"] == upstream.report()["conflicts"]
+    for each in (told := upstream.health(), heard := other.health()):
+        assert each["upstream"].pop("together_seconds") < 60
+    assert heard == told
+    assert [conflict["pointer"] for conflict in other.report()["conflicts"]] == ["/description", "/full_description"]
 
 
 def test_a_conflict_in_a_private_repository_is_counted_but_not_named_to_everybody(ours, clone):

@@ -50,6 +50,13 @@ def load_settings(flags: Mapping[str, object], config: Path | None) -> Settings:
     return settings_module.load(given, os.environ, config)
 
 
+def log_to_stderr(level: str, who: str = "") -> None:
+    """What the server logs goes to standard error; `who` stands in front of the logger's name."""
+    form = f"%(asctime)s %(levelname)s {who and who + ' '}%(name)s: %(message)s"
+    logging.basicConfig(level=level.upper(), format=form, stream=sys.stderr, force=True)
+    logging.getLogger("git").setLevel(logging.WARNING)
+
+
 @contextmanager
 def ended_like_control_c() -> Iterator[None]:
     """SIGTERM ends what runs as Control-C does: a git that was started is ended, too, and what was begun is removed."""

@@ -19,7 +19,15 @@ import click
 from catalogd.accounts import DEFAULT_SCOPES, SCOPE_REGISTRY, Accounts
 from catalogd.catalog import Catalog
 from catalogd.cli import serving
-from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_catalog, open_people, with_settings
+from catalogd.cli.common import (
+    ended_like_control_c,
+    hand,
+    load_settings,
+    log_to_stderr,
+    open_catalog,
+    open_people,
+    with_settings,
+)
 from catalogd.cli.registry_config import Wanted, as_yaml
 from catalogd.cli.running import serve_with
 from catalogd.cli.terminal import Commands, echo
@@ -119,7 +127,7 @@ def demo(listen: str | None, port: int, catalog: str | None, config: Path | None
     program = shutil.which(_PROGRAM, path=os.pathsep.join([os.environ.get("PATH", ""), "/usr/sbin", "/sbin"]))
     if program is None:
         raise Unavailable(_NOT_INSTALLED)
-    serving.log_to_stderr("warning")
+    log_to_stderr("warning")
     serving.begin_if_absent(settings)
     here = Address(settings.listen.host, settings.listen.port or _free_port())
     there = f"127.0.0.1:{port or _free_port()}"

@@ -13,7 +13,7 @@ from functools import partial
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
-from catalogd.cli.common import open_state
+from catalogd.cli.common import log_to_stderr, open_state
 from catalogd.cli.registry_reading import own_tokens, registry_client
 from catalogd.cli.terminal import echo
 from catalogd.errors import CatalogdError
@@ -88,6 +88,7 @@ def _serve_by_workers(settings: Settings) -> None:
 
 def _work(settings: Settings, shares: Shares, throttle: Throttle, sockets: list[socket.socket], place: Place) -> None:
     """What one worker does, from its start to its end."""
+    log_to_stderr(settings.log_level, f"worker {place.number + 1}")
     shares.be(place.number)
     with _opened(settings, shares) as catalog, open_state(settings) as state:
         accounts = Accounts(state, email_domain=settings.email_domain, throttle=throttle, processes=settings.workers)

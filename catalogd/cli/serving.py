@@ -10,7 +10,7 @@ import click
 
 from catalogd import forges
 from catalogd.catalog import Catalog
-from catalogd.cli.common import ended_like_control_c, hand, load_settings, open_people, with_settings
+from catalogd.cli.common import ended_like_control_c, hand, load_settings, log_to_stderr, open_people, with_settings
 from catalogd.cli.running import serve_with
 from catalogd.cli.terminal import echo
 from catalogd.documents import builtin_schema
@@ -121,11 +121,3 @@ def _create(directory: Path, with_sample: bool) -> None:
         catalog.begin(hand(catalog), files)
     finally:
         catalog.close()
-
-
-def log_to_stderr(level: str) -> None:
-    """What the server logs goes to standard error."""
-    logging.basicConfig(
-        level=level.upper(), format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr
-    )
-    logging.getLogger("git").setLevel(logging.WARNING)

@@ -112,7 +112,10 @@ class Keeper:
                 "mended": dict(self._mended),
                 "differences": dict(self._differences),
             }
-        self._tell(told)
+        try:
+            self._tell(told)
+        except OSError:  # the thread must go on, whatever the disk does
+            log.exception("What was found could not be told to the other workers")
         return is_whole
 
     def _step(self) -> bool:

@@ -94,6 +94,12 @@ def test_a_write_through_one_worker_is_seen_by_the_next_read_of_each(shared: Ser
     assert len(git(shared.root, "log", "--format=%s", "--grep=by-").splitlines()) == 2 * (ROUNDS + 1)
 
 
+def test_the_supervisor_has_no_threads_and_no_children_but_its_workers(shared: Served) -> None:
+    assert shared.process is not None
+    assert len(list(Path(f"/proc/{shared.process.pid}/task").iterdir())) == 1
+    assert len(workers(shared)) == 2
+
+
 def test_connections_that_stay_are_spread_evenly(shared: Served) -> None:
     clients = [shared.anonymous() for _ in range(8)]
     for client in clients:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -10,7 +11,8 @@ import threading
 import pytest
 from store_tools import complaints, files_at, increment, put, put_all, run_git, start_writer
 
-from catalogd.errors import AlreadyServed, NotACatalog, NotFound
+from catalogd.errors import AlreadyServed, NotACatalog, NotFound, StoreFailed
+from catalogd.shared.shares import Shares
 from catalogd.store import Store
 
 pytestmark = pytest.mark.slow
@@ -48,6 +50,31 @@ def test_two_stores_see_each_others_writes_at_once(root, store):
     other.close()
     assert store.follow_index()
     assert complaints(root) == []
+
+
+def test_a_write_gives_way_to_a_hand_and_not_to_the_index_that_another_process_has_written(root, store):
+    other = Store(root)
+    for number in range(3):
+        put(store, "data/a/b.json", b"%d\n" % number)
+        assert store.follow_index()
+        assert not other._committer._has_staged()
+    store.refresh_index()
+    assert not other._committer._has_staged()
+    (root / "by-hand").write_text("x")
+    assert run_git(root, "add", "by-hand").returncode == 0
+    assert other._committer._has_staged() and store._committer._has_staged()
+    other.close()
+
+
+def test_after_an_io_error_of_one_worker_no_other_takes_a_write(root):
+    shares = Shares()
+    stores = [Store(root, shares=shares) for _ in range(2)]
+    stores[0]._committer.stop(OSError(errno.EIO, os.strerror(errno.EIO)))
+    assert stores[1].failure == "Input/output error"
+    with pytest.raises(StoreFailed, match="Input/output error"):
+        put(stores[1], "data/a/b.json", b"1\n")
+    for store in stores:
+        store.close()
 
 
 def test_stores_that_follow_the_index_at_once_leave_it_at_main(root):
