@@ -12,7 +12,6 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
-from prometheus_client.utils import floatToGoString
 
 from catalogd.registry.keeping import Kept
 from catalogd.shared.memory import Tallies
@@ -135,9 +134,9 @@ class _TalliesCollector(Collector):
 def _cumulated(counted: Mapping[object, float]) -> Iterator[tuple[str, float]]:
     """(upper bound, how many requests took no longer)."""
     total = 0.0
-    for number, bound in enumerate((*_BUCKETS, float("inf"))):
+    for number, bound in enumerate((*map(str, _BUCKETS), "+Inf")):
         total += counted.get(number, 0.0)
-        yield floatToGoString(bound), total
+        yield bound, total
 
 
 class _WaitingCollector(Collector):
