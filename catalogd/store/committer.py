@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
@@ -296,7 +297,8 @@ class Committer:
             prepared = self._worktree.prepare(group.files if group.follows else {})
             try:
                 group.pack.write(self._pack_directory, durable=not self._redo.has_journal)
-                self._branch.move(group.parent, group.newest or "", secure=lambda: self._redo.secure(group))
+                secure, withdraw = partial(self._redo.secure, group), self._redo.withdraw
+                self._branch.move(group.parent, group.newest or "", secure, withdraw)
             except BaseException:
                 prepared.discard()
                 raise

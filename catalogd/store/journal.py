@@ -68,6 +68,7 @@ class Journal:
         self._path = path
         # Of which generation this process has read the records up to where, and the last one's tip.
         self._read_up_to = 0, _RECORDS_AT, b""
+        self._before_last = self._read_up_to
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if os.fstat(self._descriptor).st_size != SIZE:
@@ -103,8 +104,15 @@ class Journal:
             with suppress(OSError):
                 _write(self._descriptor, bytes(_RECORD.size), end)
             raise
+        self._before_last = generation, end, last
         self._read_up_to = generation, after, _raw(tip)
         return True
+
+    def withdraw(self) -> None:
+        """Take back, durably, what was appended last, by this object and under the same lock. Raises OSError."""
+        _write(self._descriptor, bytes(_RECORD.size), self._before_last[1])
+        os.fdatasync(self._descriptor)
+        self._read_up_to = self._before_last
 
     def is_empty(self) -> bool:
         """Whether git's own files have everything."""

@@ -68,6 +68,11 @@ class Redo:
         sync_file_system(self._disk)
         self._journal.reset(group.parent)
         return self._journal.append(group.parent, group.newest or "", group.made)
+    def withdraw(self) -> None:
+        """Take back a group that was made secure, as main could not be moved to it. Raises OSError."""
+        if self._journal is not None:
+            self._journal.withdraw()
+
 
     def is_settled(self) -> bool:
         """Whether everything is durable in git's own files, and in those of the working tree."""

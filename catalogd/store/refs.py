@@ -85,11 +85,18 @@ class Branch:
         """Whether the working tree is on main, so that it has to follow."""
         return read_or_none(self._head) == b"ref: %s\n" % BRANCH.encode()
 
-    def move(self, old: str | None, new: str, secure: Callable[[], bool] = lambda: False) -> None:
+    def move(
+        self,
+        old: str | None,
+        new: str,
+        secure: Callable[[], bool] = lambda: False,
+        withdraw: Callable[[], None] = lambda: None,
+    ) -> None:
         """Set main from `old` to `new`.
 
         `secure` is called when nobody but us can move it any more. If it returns True, the commit is durable
-        elsewhere; else the move is synced before this returns. Raises Moved if main is not at `old`, Unavailable
+        elsewhere; else the move is synced before this returns. `withdraw` takes that back where main could not be
+        moved after it. Raises Moved if main is not at `old`, Unavailable
         while a git holds its lock, OSError where main has not moved, and Unsure. Hold the catalog's lock.
         """
         lock = self._lock
@@ -117,7 +124,10 @@ class Branch:
         except OSError as error:
             lock.release()
             if is_secured:
-                raise Unsure from error
+                try:
+                    withdraw()
+                except OSError:
+                    raise Unsure from error
             raise
         if is_secured:
             return

@@ -55,6 +55,17 @@ def test_a_checkpoint_forgets_what_was_before(journal):
     assert tips(journal) == []
 
 
+def test_what_was_withdrawn_never_was(journal, path):
+    assert journal.append(None, A, ONE)
+    assert journal.append(A, B, TWO)
+    journal.withdraw()
+    assert tips(journal) == [A]
+    assert journal.append(A, C, TWO)
+    again = Journal(path)
+    assert tips(again) == [A, C]
+    again.close()
+
+
 def test_a_full_journal_takes_no_more_and_keeps_what_it_has(journal):
     large = [Made(b"commit", {"data/a/b.json": bytes(SIZE // 2)})]
     assert journal.append(None, A, large)
