@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 from collections.abc import Iterable
@@ -9,6 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 _TOGETHER = 64 * 1024
+# Of SHA-1, in bytes.
+_CHECKSUM = 20
 
 
 def fsync_directory(directory: Path | str) -> None:
@@ -123,6 +126,26 @@ def read_all(descriptor: int) -> bytes:
         data += block
         asked = max(asked, os.fstat(descriptor).st_size - len(data) + 1)
     return data + block
+
+
+def is_whole(file: Path) -> bool:
+    """Whether a file of git's, a pack or an index, ends with the checksum of all that is before it."""
+    try:
+        size = file.stat().st_size
+    except FileNotFoundError:
+        return False
+    if size <= _CHECKSUM:
+        return False
+    digest = hashlib.sha1(usedforsecurity=False)
+    with file.open("rb") as stream:
+        left = size - _CHECKSUM
+        while left:
+            block = stream.read(min(left, 1 << 20))
+            if not block:
+                return False
+            digest.update(block)
+            left -= len(block)
+        return stream.read() == digest.digest()
 
 
 def write_all(descriptor: int, data: bytes) -> None:

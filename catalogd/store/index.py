@@ -14,6 +14,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import re
 import shutil
 import time
 from collections import defaultdict
@@ -22,7 +23,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogd.store.files import fsync, read_or_none, replace_durably
+from catalogd.store.files import fsync, is_whole, read_or_none, replace_durably
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.history import LOG_OPTIONS, Change, read_log, read_raw_diff
 from catalogd.store.locks import GitLock, clear_stale
@@ -37,6 +38,8 @@ _REMEMBER_LINES = 2000
 _REMEMBER_TAKEN = 20
 # No git takes longer than this between reading the index and writing that state back.
 _WRITTEN_BACK_SECONDS = 60
+
+_LINE = re.compile(rb"^([0-9a-f]{40}) (\d+\.\d+)$", re.MULTILINE)
 
 DIFF = ("diff-tree", "-r", "--raw", "--no-abbrev", "--no-renames", "-z")
 
@@ -85,9 +88,9 @@ class Followed:
         replace_durably(self._taken, "".join(f"{line}\n" for line in lines).encode())
 
     def _lines(self) -> list[tuple[str, float]]:
-        text = (read_or_none(self._path) or b"").decode("ascii", "replace")
-        pairs = (line.split() for line in text.splitlines())
-        return [(commit, float(since)) for commit, since in pairs]
+        # What a power cut has torn is left out.
+        found = _LINE.findall(read_or_none(self._path) or b"")
+        return [(commit.decode(), float(since)) for commit, since in found]
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +173,15 @@ class Index:
         return True
 
     def rebuild_if_broken(self) -> None:
-        """Set an index aside that git cannot read: the next `follow` makes a new one."""
+        """Set an index aside that git cannot read, or that is not whole: the next `follow` makes a new one."""
+        # git itself does not look at the checksum, and makes something of any bytes.
+        why = "it is not whole" if self._file.exists() and not is_whole(self._file) else ""
         try:
             self._git.run("ls-files", "--", "no-such-file")
         except GitFailed as error:
-            log.warning("git cannot read its index, so it is made anew: %s", error.detail)
+            why = error.detail
+        if why:
+            log.warning("git cannot read its index, so it is made anew: %s", why)
             os.replace(self._file, self._file.with_name("index.broken"))
 
     def values(self, after: str | None, until: str, paths: list[str] | None = None) -> Values:

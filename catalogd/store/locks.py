@@ -14,7 +14,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,17 @@ _LOCKLESS = frozenset(
         b"fetch", b"push", b"send-pack", b"index-pack", b"remote-http", b"remote-https",
     }
 )  # fmt: skip
+
+
+# Lock files that nobody of us waits for, by git's directory, and that keep git from all that it has to do there for
+# ever. Those of its maintenance are held by commands that lock nothing else.
+OTHER_LOCKS = (
+    "config.lock",
+    "packed-refs.lock",
+    "objects/pack/multi-pack-index.lock",
+    "objects/info/commit-graph.lock",
+    "objects/info/commit-graphs/commit-graph-chain.lock",
+)
 
 
 class CatalogLock:
@@ -154,10 +165,11 @@ def _is_free(own: str, size: int) -> bool:
     return found.st_nlink == 1 and found.st_size == size
 
 
-def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float = 0.0) -> bool:
+def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float = 0.0, of_any_git: bool = False) -> bool:
     """Remove git's lock file if its owner is dead. Returns whether there is none (any more).
 
     The lock of nobody who can be found is stale once it is old enough; that is waited for, for `patience` seconds.
+    `of_any_git`: one that runs in the catalog may be its owner whatever it does.
     Call it for the locks on refs only while holding the catalog's own lock, for the index as Index does.
     """
     deadline = time.monotonic() + patience
@@ -166,7 +178,7 @@ def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float =
             found = lock_file.stat()
         except FileNotFoundError:
             return True
-        is_held = _is_held(found, scratch, root)
+        is_held = _is_held(found, scratch, root, frozenset() if of_any_git else _LOCKLESS)
         if is_held is False:
             return _remove(lock_file, found.st_ino)
         if is_held or time.monotonic() > deadline:
@@ -174,8 +186,8 @@ def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float =
         time.sleep(0.05)
 
 
-def _is_held(lock: os.stat_result, scratch: Path, root: Path) -> bool | None:
-    """Whether the owner of a lock file lives; None where that cannot be told yet."""
+def _is_held(lock: os.stat_result, scratch: Path, root: Path, lockless: Collection[bytes]) -> bool | None:
+    """Whether the owner of a lock file lives, who does nothing `lockless`; None where that cannot be told yet."""
     for own in scratch.glob("*-lock-*"):
         try:
             if own.stat().st_ino == lock.st_ino:
@@ -183,7 +195,7 @@ def _is_held(lock: os.stat_result, scratch: Path, root: Path) -> bool | None:
         except FileNotFoundError:
             continue
     processes = [int(name) for name in os.listdir("/proc") if name.isdigit()] if os.path.isdir("/proc/self") else None
-    if processes is not None and any(_works_in(pid, root) for pid in processes):
+    if processes is not None and any(_works_in(pid, root, lockless) for pid in processes):
         return True
     # A time in the future is one from before the clock was set back.
     age = abs(time.time() - lock.st_mtime)
@@ -254,14 +266,14 @@ def is_process_alive(pid: int) -> bool:
     return True
 
 
-def _works_in(pid: int, root: Path) -> bool:
-    """Whether a process is a git at work in this catalog."""
+def _works_in(pid: int, root: Path, lockless: Collection[bytes]) -> bool:
+    """Whether a process is a git at work in this catalog, and at something that is not `lockless`."""
     process = Path("/proc") / str(pid)
     try:
         if not (process / "comm").read_bytes().startswith(b"git"):
             return False
         arguments = (process / "cmdline").read_bytes()
-        if not arguments or _command(arguments.split(b"\0")) in _LOCKLESS:  # without arguments it is a zombie
+        if not arguments or _command(arguments.split(b"\0")) in lockless:  # without arguments it is a zombie
             return False
         directory = Path(os.readlink(process / "cwd"))
     except PermissionError:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import logging
 import os
 from pathlib import Path
 
 from catalogd.errors import NotACatalog
+from catalogd.store.files import is_whole
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.group import Group
 from catalogd.store.journal import Journal, Record, sync_file_system
@@ -18,7 +18,6 @@ from catalogd.store.snapshot import ObjectCache, Snapshot
 
 log = logging.getLogger(__name__)
 
-_CHECKSUM = 20
 # git can do without these and makes them anew; after a power cut they may name what is not there.
 _DERIVED = ("pack/multi-pack-index", "info/commit-graph", "info/commit-graphs/commit-graph-chain")
 
@@ -68,11 +67,11 @@ class Redo:
         sync_file_system(self._disk)
         self._journal.reset(group.parent)
         return self._journal.append(group.parent, group.newest or "", group.made)
+
     def withdraw(self) -> None:
         """Take back a group that was made secure, as main could not be moved to it. Raises OSError."""
         if self._journal is not None:
             self._journal.withdraw()
-
 
     def is_settled(self) -> bool:
         """Whether everything is durable in git's own files, and in those of the working tree."""
@@ -144,7 +143,7 @@ class Redo:
         packs = self._object_directory / "pack"
         for pack in packs.glob("pack-*.pack"):
             index = pack.with_suffix(".idx")
-            if not (_is_whole(pack) and _is_whole(index)):
+            if not (is_whole(pack) and is_whole(index)):
                 log.warning("%s was not written out to the disk; it is removed", pack.name)
                 for torn in packs.glob(f"{pack.stem}.*"):
                     torn.unlink()
@@ -199,23 +198,3 @@ class Redo:
         except GitFailed:
             return False
         return True
-
-
-def _is_whole(file: Path) -> bool:
-    """Whether a pack or its index ends with the checksum of all that is before it."""
-    try:
-        size = file.stat().st_size
-    except FileNotFoundError:
-        return False
-    if size <= _CHECKSUM:
-        return False
-    digest = hashlib.sha1(usedforsecurity=False)
-    with file.open("rb") as stream:
-        left = size - _CHECKSUM
-        while left:
-            block = stream.read(min(left, 1 << 20))
-            if not block:
-                return False
-            digest.update(block)
-            left -= len(block)
-        return stream.read() == digest.digest()

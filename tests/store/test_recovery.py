@@ -304,8 +304,22 @@ def test_an_index_that_git_cannot_read_is_made_anew(there, broken):
     store.close()
 
 
-def test_a_lost_note_of_what_the_index_mirrors_is_written_anew(there):
+def test_an_index_of_which_only_a_beginning_was_written_is_made_anew(root):
+    store = Store(root)
+    put_all(store, {f"data/a/{number}.json": b"1\n" for number in range(20)})
+    store.close()
+    index = root / ".git/index"
+    index.write_bytes(index.read_bytes()[:700])  # git takes what it can of it, and fails only when it writes
+    store = Store(root)
+    assert complaints(root) == []
+    store.close()
+
+
+@pytest.mark.parametrize("left", [None, b"", bytes(60), b"junk\n"])
+def test_a_lost_note_of_what_the_index_mirrors_is_written_anew(there, left):
     (there / ".git/catalogd/followed").unlink()
+    if left is not None:
+        (there / ".git/catalogd/followed").write_bytes(left)
     store = Store(there)
     put(store, DOCUMENT, b"2\n")
     store.follow_index()
