@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from operator import attrgetter
 from pathlib import Path
 
@@ -34,7 +35,9 @@ class Mirror:
         except BaseException:
             self.store.close()
             raise
-        self._known: str | None = None
+        # main's commit that the read model was found at, and which of its files that was.
+        self._known: tuple[str | None, int] = (None, 0)
+        self._has_failed = False
 
     def close(self) -> None:
         try:
@@ -57,19 +60,30 @@ class Mirror:
         """Before a read: if main was moved by someone else, follow it.
 
         Where the lock is held, that is by a writer who brings the read model up to date himself before he
-        acknowledges anything. So what is read without waiting for him is the state before his writes.
+        acknowledges anything. So what is read without waiting for him is the state before his writes. Where he could
+        not bring it up to date, or it was begun anew, the lock is waited for.
         """
+        opened = self.model.opened
         head = self.store.head_looked_at()
-        if head == self._known:
+        if (head, opened) == self._known:
             return
-        if self.model.mirrored() == head:
-            self._known = head
+        mirrored = self.model.mirrored()
+        if mirrored == head:
+            self._known = head, opened
+            return
+        if self._has_failed or mirrored is None:
+            self.catch_up()
             return
         with self.store.locked_if_free() as locked:
             if locked:
                 self._follow()
 
     def _after_commit(self, parent: str | None, commits: list[Commit], blobs: dict[str, bytes]) -> None:
+        with self._following() as opened:
+            self._mirror_group(parent, commits, blobs)
+            self._known = commits[-1].id, opened
+
+    def _mirror_group(self, parent: str | None, commits: list[Commit], blobs: dict[str, bytes]) -> None:
         def contents(blob: str) -> bytes:
             return blobs[blob] if blob in blobs else self.store.blob(blob)
 
@@ -86,24 +100,35 @@ class Mirror:
                 writer.mirror(commits[-1].id)
         if parent is not None and mirrored not in (None, parent):
             self.store.follow_others(mirrored, commits[-1].id)
-        self._known = commits[-1].id
 
     def _after_move(self) -> None:
-        with self.model.writing() as writer:
-            self._catch_up(writer)
-        self._known = self.store.head()
+        with self._following() as opened:
+            with self.model.writing() as writer:
+                self._catch_up(writer)
+            self._known = self.store.head(), opened
 
     def _follow(self) -> None:
         head = self.store.head()
         if head is None:
             return
-        with self.model.writing() as writer:
-            old = writer.mirrored
-            if old != head:
-                self._catch_up(writer)
-        if old is not None and old != head:
-            self.store.follow_others(old, head)
-        self._known = head
+        with self._following() as opened:
+            with self.model.writing() as writer:
+                old = writer.mirrored
+                if old != head:
+                    self._catch_up(writer)
+            if old is not None and old != head:
+                self.store.follow_others(old, head)
+            self._known = head, opened
+
+    @contextmanager
+    def _following(self) -> Iterator[int]:
+        """Within it the holder of the lock brings the read model to main: which of its files; failure is kept."""
+        try:
+            yield self.model.opened
+        except BaseException:
+            self._has_failed = True
+            raise
+        self._has_failed = False
 
     def _catch_up(self, writer: Writer) -> None:
         """Apply to the read model what main has and it has not. Where main does not contain it, start anew."""

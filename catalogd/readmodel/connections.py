@@ -46,6 +46,7 @@ class Connections:
         self._mutex = threading.Lock()
         self._writer_mutex = threading.Lock()
         self._file: _OpenFile | None = None
+        self.opened = 0
         self._written: tuple[_OpenFile, sqlite3.Connection] | None = None
         self._current()
 
@@ -121,6 +122,7 @@ class Connections:
     def _retire(self) -> None:
         """The next one who needs a connection opens the file again."""
         with self._mutex:
+            self.opened += 1
             if self._file is not None:
                 self._file.close()
                 self._file = None

@@ -27,6 +27,11 @@ class ReadModel(DocumentQueries, HistoryQueries, OrganizationQueries):
         self._blobs = ParsedBlobs()
         self._counts = Counts()
 
+    @property
+    def opened(self) -> int:
+        """Another number once the file was begun anew, or another one has taken its place."""
+        return self._connections.opened
+
     def close(self) -> None:
         """Close the file; a call after this opens it again."""
         self._connections.close()
