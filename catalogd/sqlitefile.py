@@ -13,6 +13,10 @@ from pathlib import Path
 from catalogd.errors import NoSpace, NotACatalog
 
 _MODE = 0o600
+_ADVICE = (
+    "Restore it from what `catalogd backup` has made, or move it away, "
+    "with the files beside it that begin with its name: then users, tokens and stars begin anew."
+)
 
 
 def prepare(path: Path, patience: float) -> None:
@@ -30,6 +34,8 @@ def prepare(path: Path, patience: float) -> None:
         kind = NoSpace if error.errno == errno.ENOSPC else NotACatalog
         raise kind(f"The database {path} cannot be opened: {error.strerror}.") from error
     except sqlite3.Error as error:
+        if _code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            raise NotACatalog(f"The database {path} is damaged: {error}. {_ADVICE}") from error
         kind = NoSpace if _code(error) == sqlite3.SQLITE_FULL else NotACatalog
         raise kind(f"The database {path} cannot be used: {error}.") from error
 

@@ -22,9 +22,9 @@ from catalogd.catalog.repositories import Repositories
 from catalogd.catalog.serving import Serving
 from catalogd.catalog.timeline import Timeline
 from catalogd.catalog.transfer import Transfer
-from catalogd.errors import CatalogdError
+from catalogd.errors import CatalogdError, NotACatalog
 from catalogd.shared.shares import Shares
-from catalogd.store import Store
+from catalogd.store import GitFailed, MissingObject, Store
 
 log = logging.getLogger(__name__)
 
@@ -69,12 +69,16 @@ class Catalog(
         `git_children` is how many git clients are answered at once, `shares` what the workers of a server share. Raises
         NotACatalog, and Unavailable where another process holds the lock for too long.
         """
-        mirror = Mirror(root, lock_timeout=lock_timeout, git_children=git_children, shares=shares)
         try:
-            mirror.catch_up()
-        except BaseException:
-            mirror.close()
-            raise
+            mirror = Mirror(root, lock_timeout=lock_timeout, git_children=git_children, shares=shares)
+            try:
+                mirror.catch_up()
+            except BaseException:
+                mirror.close()
+                raise
+        except (GitFailed, MissingObject) as error:
+            advice = "If `git fsck` finds damaged objects, restore the catalog from a clone or a backup."
+            raise NotACatalog(f"git cannot read the catalog {root}: {error.detail}. {advice}") from error
         return cls(mirror, clock)
 
     def close(self) -> None:

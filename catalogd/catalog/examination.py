@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 from catalogd import names
@@ -10,7 +11,10 @@ from catalogd.catalog.base import UseCases
 from catalogd.catalog.shapes import Caller
 from catalogd.check import ERROR, check
 from catalogd.errors import AlreadyExists
-from catalogd.store import Draft, Outcome, Reading
+from catalogd.store import Draft, GitFailed, MissingObject, Outcome, Reading
+
+# How long the index may be behind main while others write, in seconds.
+_PATIENCE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +66,25 @@ class Examination(UseCases):
             "the branch", [] if self._store.is_checked_out() else ["the working tree is not on main"],
             "Run git checkout main: while another branch is checked out, the files do not follow main.",
         )  # fmt: skip
-        self._store.follow_index()
         yield Examined(
-            "working tree and index (git status)", self._store.status(),
+            "working tree and index (git status)", _told(self._status),
             "Commit these changes or restore the files: the API refuses to write to them.",
         )  # fmt: skip
-        yield Examined("documents", self._document_faults(), "Mend them by hand (catalogd check) or roll them back.")
-        yield Examined("read model", self._read_model_faults(), "Run catalogd doctor --repair.")
+        yield Examined(
+            "documents", _told(self._document_faults), "Mend them by hand (catalogd check) or roll them back."
+        )
+        yield Examined("read model", _told(self._read_model_faults), "Run catalogd doctor --repair.")
+
+    def _status(self) -> list[str]:
+        """What git says of files and index once these are at main; a server that writes may be between two."""
+        until = time.monotonic() + _PATIENCE
+        while True:
+            head = self._store.head()
+            is_at_main = self._store.follow_index()
+            said = self._store.status()
+            if not said or (is_at_main and head == self._store.head()) or time.monotonic() > until:
+                return said
+            time.sleep(0.05)
 
     def _document_faults(self) -> list[str]:
         snapshot = self._store.snapshot()
@@ -102,3 +118,11 @@ class Examination(UseCases):
             for path in sorted(wanted.keys() | found.keys())
             if wanted.get(path) != found.get(path)
         ]
+
+
+def _told(look: Callable[[], list[str]]) -> list[str]:
+    """What a look finds, and where damaged objects end it, that."""
+    try:
+        return look()
+    except (GitFailed, MissingObject) as error:
+        return [error.detail]

@@ -6,7 +6,7 @@ from catalogd.store.clone_setup import Clone
 from catalogd.store.cloning import begin_as_clone
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
 from catalogd.store.files import read_or_none, replace_durably
-from catalogd.store.git import GitFailed, ObjectTooLarge
+from catalogd.store.git import GitFailed, MissingObject, ObjectTooLarge
 from catalogd.store.group import COMMITTER_EMAIL
 from catalogd.store.history import COMMITTER, Change, Commit, rfc3339
 from catalogd.store.incoming import NOTHING, Difference, Incoming, NewCommit, Person
@@ -25,8 +25,9 @@ from catalogd.store.textmerge import merge_texts
 __all__ = [
     "ATTRIBUTES", "ATTRIBUTES_CONTENT", "COMMITTER", "COMMITTER_EMAIL", "FOR_REVIEW", "NOTHING", "CatalogLock",
     "Change", "Checkout", "ClientGone", "Clone", "Commit", "Difference", "Draft", "Edit", "Entry", "GitFailed",
-    "Incoming", "IsWanted", "Moved", "NewCommit", "ObjectTooLarge", "Outcome", "Person", "ProposalRepository",
-    "Reading", "Received", "Rejected", "Remote", "RemoteFailed", "Signature", "Snapshot", "Store", "UploadPack",
+    "Incoming", "IsWanted", "MissingObject", "Moved", "NewCommit", "ObjectTooLarge", "Outcome", "Person",
+    "ProposalRepository", "Reading", "Received", "Rejected", "Remote", "RemoteFailed", "Signature", "Snapshot",
+    "Store", "UploadPack",
     "all_files", "begin_as_clone", "blob_id", "has_main", "identity", "merge_texts", "read_or_none", "replace_durably",
     "rfc3339", "schemas_beside", "short",
 ]  # fmt: skip

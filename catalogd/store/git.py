@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, NamedTuple
 import git as gitpython
 from git.exc import GitError
 
-from catalogd.errors import CatalogdError, NotACatalog
+from catalogd.errors import CatalogdError, NotACatalog, StoreFailed
 
 # `git repack --cruft` came with 2.37.
 MINIMUM_VERSION = (2, 37)
@@ -42,6 +42,16 @@ class ObjectTooLarge(CatalogdError):
     def __init__(self, object_id: str, size: int):
         super().__init__(f"The object {object_id} has {size:,} bytes.")
         self.size = size
+
+
+class MissingObject(StoreFailed, KeyError):
+    """git has no object of that id, or not the whole of it."""
+
+    def __init__(self, object_id: str):
+        super().__init__(
+            f"git cannot read the object {object_id}. `catalogd doctor` tells what else is damaged; "
+            "restore the catalog from a clone or a backup."
+        )
 
 
 class Git:
@@ -151,7 +161,7 @@ class Git:
     def read_object(self, object_id: str) -> tuple[str, bytes]:
         """(kind, content) of an object, by a `git cat-file --batch` that stays.
 
-        Raises KeyError if there is none, ObjectTooLarge.
+        Raises MissingObject, ObjectTooLarge.
         """
         with self._reading:
             try:
@@ -199,7 +209,7 @@ class Git:
         words = answers.readline().split()
         if len(words) != 3:
             if words[1:] == [b"missing"]:
-                raise KeyError(object_id)
+                raise MissingObject(object_id)
             raise BrokenPipeError("git cat-file has ended")
         found, kind, size = words[0], words[1].decode(), int(words[2])
         if size > self._most.get(kind, size):

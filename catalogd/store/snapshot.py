@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from catalogd.errors import Conflict
-from catalogd.store.git import Git
+from catalogd.store.git import Git, MissingObject
 from catalogd.store.objects import EMPTY_TREE, FILE_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Tree
 
 # Entries of trees kept in memory: about 150 bytes each.
@@ -37,7 +37,7 @@ class ObjectCache:
                 return tree
         tree = Tree.parse(self._git.read_object(tree_id)[1])
         if tree.id != tree_id:
-            raise KeyError(tree_id)  # not a tree, or not whole: it must not become part of a commit
+            raise MissingObject(tree_id)  # not a tree, or not whole: it must not become part of a commit
         self.keep_tree(tree)
         return tree
 
@@ -59,7 +59,7 @@ class ObjectCache:
                 return root
         kind, data = self._git.read_object(commit_id)
         if kind != "commit":
-            raise KeyError(commit_id)
+            raise MissingObject(commit_id)
         root = data[5:45].decode()
         self.keep_root(commit_id, root)
         return root
