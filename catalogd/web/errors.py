@@ -9,9 +9,11 @@ The body is indented, because most clients of this interface show it to a person
 
 from __future__ import annotations
 
+import errno
 import http
 import json
 import logging
+import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
@@ -114,6 +116,14 @@ _MOST_QUOTED = 1000
 # So many faults are told at once, and looked for.
 MOST_FAULTS = 20
 
+# Of the machine, and not of what was asked for.
+_REFUSED_BY_SYSTEM = frozenset(
+    {
+        *(errno.EIO, errno.EROFS, errno.ENOSPC, errno.EDQUOT, errno.ENOMEM, errno.EMFILE, errno.ENFILE),
+        *(errno.EACCES, errno.EPERM, errno.EAGAIN, errno.ESTALE),
+    }
+)
+
 # What Falcon itself raises says little; these say what would be right.
 _DETAILS = {
     404: "There is no such path. /docs lists those that there are.",
@@ -196,6 +206,7 @@ def _cut(text: str) -> str:
 def install(app: falcon.App[Any, Any]) -> None:
     """Makes every error that leaves a resource of `app` a problem."""
     app.add_error_handler(Exception, _on_unexpected)
+    app.add_error_handler(OSError, _on_refusal)
     app.add_error_handler(CatalogdError, _on_domain_error)
     app.add_error_handler(falcon.HTTPError, _on_http_error)
 
@@ -232,11 +243,25 @@ def _on_http_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTT
         resp.set_headers(error.headers)
 
 
+def _on_refusal(req: falcon.Request, resp: falcon.Response, error: OSError, params: object) -> None:
+    """What the system refuses wherever it is asked, be it to read a file; any other such error is a mistake of ours."""
+    if error.errno not in _REFUSED_BY_SYSTEM:
+        _on_unexpected(req, resp, error, params)
+        return
+    _log(req, error)
+    detail = f"The system refuses what this needs ({os.strerror(error.errno)}). The log has the cause under this id."
+    _on_domain_error(req, resp, errors.Unavailable(detail), params)
+
+
 def _on_unexpected(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
+    _log(req, error)
+    _reply(req, resp, _INTERNAL, _INTERNAL_DETAIL)
+
+
+def _log(req: falcon.Request, error: Exception) -> None:
     # The path is quoted: it is the caller's, and may hold what would forge a line of the log.
     request_id = getattr(req, "request_id", None)
     log.error("request %s: %s %r failed", request_id, req.method, req.path, exc_info=error)
-    _reply(req, resp, _INTERNAL, _INTERNAL_DETAIL)
 
 
 def _members(error: CatalogdError) -> dict[str, object]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import inspect
 import json
 import logging
+import os
 
 import falcon
 import pytest
@@ -109,6 +111,7 @@ def test_a_503_says_when_to_try_again(error: CatalogdError, seconds: str, raisin
     "error",
     [
         ValueError("secret"),
+        FileNotFoundError(errno.ENOENT, "secret"),
         RecursionError("secret"),
         errors.BadSettings("secret"),
         falcon.HTTPInternalServerError(title="secret"),
@@ -122,6 +125,16 @@ def test_a_500_is_constant_and_logged_once(error: Exception, raising, client, ca
     assert "secret" not in reply.text
     assert len(caplog.records) == 1
     assert caplog.records[0].exc_info is not None
+
+
+@pytest.mark.parametrize("number", [errno.EIO, errno.EMFILE, errno.ENOSPC, errno.ENOMEM])
+def test_what_the_system_refuses_is_no_mistake_of_the_server(number: int, raising, client, caplog) -> None:
+    raising.error = OSError(number, os.strerror(number), "/secret/refs/heads/main")
+    reply = client.simulate_get("/")
+    assert (reply.status_code, reply.json["type"]) == (503, "urn:catalogd:unavailable")
+    assert os.strerror(number) in reply.json["detail"]
+    assert "secret" not in reply.text
+    assert "secret" in caplog.text
 
 
 def test_an_error_of_falcons_has_the_same_form(client) -> None:
