@@ -13,6 +13,7 @@ from pathlib import Path
 
 import postgresql_server
 import pytest
+from cut_off_disk import Disk
 from postgresql_server import PostgresqlServer
 
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
@@ -131,6 +132,24 @@ def program():
         return found
 
     return find
+
+
+@pytest.fixture
+def disk(tmp_path, program) -> Iterator[Disk]:
+    """A file system whose power can be cut.
+
+    Many machines have no loop devices, containers above all. No program can be installed against that, so such a test
+    is skipped by name and is no failure, not even with CATALOGD_TEST_STRICT=1.
+    """
+    mkfs = program("mkfs.ext4")
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a file system")
+    try:
+        disk = Disk(tmp_path, mkfs)
+    except subprocess.CalledProcessError as error:
+        pytest.skip(f"no loop device can be mounted here: {(error.stderr or b'').decode().strip()}")
+    yield disk
+    disk.unmount()
 
 
 @pytest.fixture(scope="session")

@@ -85,8 +85,10 @@ class Forked:
         return found
 
     def send_signal(self, number: int) -> None:
+        # It may end at any time, and what that was is known a moment later.
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
     def kill(self) -> None:
         self.send_signal(signal.SIGKILL)

@@ -1,27 +1,25 @@
-"""Full disks and I/O errors: nothing unsafe is acknowledged, reads go on, opening anew mends."""
+"""Full disks and I/O errors: nothing unsafe is acknowledged, reads go on, opening anew mends.
+
+The steps of a write of a whole server are in tests/faults.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
 import os
-import re
 import resource
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
-from store_tools import complaints, files_at, litter, put, put_all, run_git, start_writer
+from store_tools import complaints, litter, put, put_all, run_git, start_writer
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
 from catalogd.store import Store
 
 pytestmark = pytest.mark.slow
-
-# What writes and makes durable. Injection counts calls of one of them, over all threads of the process.
-SYNCS = ["fsync", "fdatasync", "syncfs"]
-STEPS = [*SYNCS, "rename", "link", "unlink", "write", "pwrite64", "openat", "mkdir", "ftruncate"]
 
 
 @pytest.fixture
@@ -41,25 +39,6 @@ def traced(root: Path, program, tmp_path: Path, *options: str) -> tuple[list[str
     return out.splitlines(), trace
 
 
-def calls_of_one_write(root: Path, program, tmp_path: Path, calls: list[str]) -> dict[str, range]:
-    """Of each system call, which ones (counted from 1) come after the catalog is open, up to the end."""
-    lines, trace = traced(root, program, tmp_path, f"-etrace={','.join(calls)},write")
-    assert lines[0] == "opened" and lines[1].startswith("acknowledged")
-    counts = dict.fromkeys(calls, 0)
-    before: dict[str, int] = {}
-    for line in trace.read_text().splitlines():
-        name = re.match(r"\w+", line)
-        if name is None:
-            continue
-        if 'write(1, "opened' in line:
-            before = dict(counts)
-        if 'write(1, "acknowledged' in line:
-            break
-        if name[0] in counts:
-            counts[name[0]] += 1
-    return {call: range(before[call] + 1, counts[call] + 1) for call in calls}
-
-
 @pytest.fixture
 def can_trace(program, tmp_path):
     """Skips where strace may not inject faults."""
@@ -69,50 +48,6 @@ def can_trace(program, tmp_path):
     )
     if done.returncode:
         pytest.skip("strace cannot inject faults here")
-
-
-def test_a_write_whose_sync_fails_is_never_acknowledged(there, program, tmp_path, can_trace):
-    shutil.copytree(there, tmp_path / "counted")
-    wanted = calls_of_one_write(tmp_path / "counted", program, tmp_path, SYNCS)
-    tried = 0
-    for call in SYNCS:
-        for number in wanted[call]:
-            root = tmp_path / f"{call}-{number}"
-            shutil.copytree(there, root)
-            lines, _ = traced(root, program, tmp_path, f"-einject={call}:error=EIO:when={number}")
-            assert lines[0] == "opened"
-            assert lines[1].startswith("StoreFailed"), (call, number, lines)
-            assert lines[2:4] == ["StoreFailed", "StoreFailed"]
-            assert "there" in lines[4]
-            store = Store(root)  # opened anew, it is as good as ever
-            assert files_at(root).items() >= {"data/a/there.json": b"there\n"}.items()
-            assert put(store, "data/a/later.json", b"later\n").changed
-            assert store.follow_index()
-            assert complaints(root) == []
-            store.close()
-            tried += 1
-    assert tried
-
-
-def test_a_write_can_be_killed_at_every_step(there, program, tmp_path, can_trace):
-    shutil.copytree(there, tmp_path / "counted")
-    wanted = calls_of_one_write(tmp_path / "counted", program, tmp_path, STEPS)
-    steps = [(call, number) for call in STEPS for number in wanted[call]]
-    assert len(steps) > 10
-    for call, number in steps:
-        root = tmp_path / f"{call}-{number}"
-        shutil.copytree(there, root)
-        lines, _ = traced(root, program, tmp_path, f"-einject={call}:signal=KILL:when={number}")
-        acknowledged = len(lines) > 1
-        store = Store(root)
-        assert complaints(root) == [], (call, number)
-        files = files_at(root)
-        assert files.items() >= {"data/a/there.json": b"there\n"}.items()
-        assert not acknowledged or files["data/a/new.json"] == b"new", (call, number)
-        assert put(store, "data/a/new.json", b"newer").changed
-        store.close()
-        assert complaints(root) == [], (call, number)
-        shutil.rmtree(root)
 
 
 def test_a_kill_at_every_step_of_following_the_index_leaves_it_at_main(there, program, tmp_path, can_trace):
