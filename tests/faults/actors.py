@@ -26,7 +26,8 @@ _PATIENCE = 60.0
 _RACES = (
     "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
 )  # fmt: skip
-_OUTAGES = ("Couldn't connect", "hung up", "RPC failed", "Empty reply", "Connection reset")
+# Where the server was killed, another one may have got its port, which knows nobody of here.
+_OUTAGES = ("Couldn't connect", "hung up", "RPC failed", "Empty reply", "Connection reset", "Authentication failed")
 
 
 def path_of(repo_name: str) -> str:

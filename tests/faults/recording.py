@@ -111,7 +111,14 @@ class Recorded:
         except (OSError, HTTPException):
             self._record.count(kind, "cut off")
             return None
+        if reply.status == 401 and not self._is_served_here():
+            self._record.count(kind, "cut off")  # it was somebody else's server that got the port
+            return None
         self._record.count(kind, reply.status)
         if reply.status == 503 and "retry-after" not in reply.headers:
             self._record.unforeseen.append(f"{method} {path}: {reply.headers} {reply.body.decode()}")
         return reply
+
+    def _is_served_here(self) -> bool:
+        process = self._served.process
+        return process is not None and process.poll() is None and self._client.address == self._served.address
