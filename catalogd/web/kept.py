@@ -14,7 +14,7 @@ from catalogd.documents import Stored
 from catalogd.web.replies import encode
 
 # Texts and what is kept of them, in bytes. When there are more, all of them go.
-MOST = 16 << 20
+MOST = 8 << 20
 
 
 class Kept:
