@@ -13,7 +13,6 @@ import re
 from catalogd.errors import Fault, Invalid, Malformed
 
 MAX_NAME = 128
-MAX_TAG = 128
 
 # path-component of the OCI distribution specification, "Pulling manifests":
 #   [a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*

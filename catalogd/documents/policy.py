@@ -55,11 +55,6 @@ class Policy:
         """The rules of a namespace."""
         return self._namespaces.get(namespace, self._rules)
 
-    @property
-    def protects(self) -> bool:
-        """Whether any namespace is protected."""
-        return any(rules.protected for rules in (self._rules, *self._namespaces.values()))
-
 
 NO_POLICY = Policy()
 

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from typing import Any
 
 from catalogd import rights
 from catalogd.catalog import Caller, Catalog
@@ -157,11 +158,11 @@ class ProposalUseCases(UseCases):
         return self._record(by, proposal, f"Merge proposal {proposal.number}", state=MERGED, commit=commit)
 
     def _record(
-        self, by: Signature, proposal: Proposal, message: str, *, revision: str | None = None, **changes: object
+        self, by: Signature, proposal: Proposal, message: str, *, revision: str | None = None, **changes: Any
     ) -> Proposal:
         """The proposal with these members changed, durably. Hold the lock. Raises NoSpace, StoreFailed."""
         now = self._now()
-        changed = replace(proposal, updated_at=now, **changes)  # type: ignore[arg-type]
+        changed = replace(proposal, updated_at=now, **changes)
         if changed.state != proposal.state:
             is_open = changed.state == OPEN
             changed = replace(changed, ended_by=None if is_open else by.name, ended_at=None if is_open else now)

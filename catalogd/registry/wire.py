@@ -96,7 +96,7 @@ def _shut(wire: socket.socket | None) -> None:
             socket.socket.shutdown(wire, socket.SHUT_RDWR)  # past TLS, whose state belongs to the thread that reads
 
 
-class _Timed:
+class _Timed(HTTPConnection):
     """A connection whose wait for headers is bounded as a whole, and which tells a response its socket."""
 
     whole = 30.0
@@ -105,24 +105,24 @@ class _Timed:
     def _new_conn(self) -> socket.socket:
         """In a thread of its own: neither a name that is looked up nor a connection that is made can be broken off."""
         made: Future[socket.socket] = Future()
-        threading.Thread(target=_fulfil, args=(made, super()._new_conn), daemon=True).start()  # type: ignore[misc]
+        threading.Thread(target=_fulfil, args=(made, super()._new_conn), daemon=True).start()
         while not wait([made], _GLANCE).done:
             if self.owner.is_aborted:
                 made.add_done_callback(_close)
-                raise NewConnectionError(self, "it was stopped")  # type: ignore[arg-type]
+                raise NewConnectionError(self, "it was stopped")
         wire = made.result()
         self.owner.opened(wire)
         return wire
 
     def connect(self) -> None:
-        super().connect()  # type: ignore[misc]
-        self.owner.opened(self.sock)  # type: ignore[attr-defined]  # another object than above, with TLS
+        super().connect()
+        self.owner.opened(self.sock)  # another object than above, with TLS
 
-    def getresponse(self):  # type: ignore[no-untyped-def]
-        wire = self.sock  # type: ignore[attr-defined]
+    def getresponse(self) -> urllib3.HTTPResponse:  # type: ignore[override]  # as of urllib3's own
+        wire = self.sock
         with self.owner.watch.over(wire, self.whole):
-            response = super().getresponse()  # type: ignore[misc]
-        response.wire = wire
+            response = super().getresponse()
+        response.wire = wire  # type: ignore[attr-defined]  # it has let go of it by the time that it is read
         return response
 
 
@@ -140,7 +140,7 @@ def _close(made: Future[socket.socket]) -> None:
 
 def _pools(whole: float, owner: Wire) -> dict[str, type[urllib3.HTTPConnectionPool]]:
     members = {"whole": whole, "owner": owner}
-    plain = type("Plain", (_Timed, HTTPConnection), members)
+    plain = type("Plain", (_Timed,), members)
     secure = type("Secure", (_Timed, HTTPSConnection), members)
     return {
         "http": type("PlainPool", (urllib3.HTTPConnectionPool,), {"ConnectionCls": plain}),
