@@ -337,10 +337,10 @@ def test_a_large_document_is_checked_in_no_time_right_or_wrong():
     }
     wrong = copy.deepcopy(document)
     wrong["tags"][-1]["image_id"] = 1
-    began = time.perf_counter()
+    began = time.thread_time()
     assert faults(document) == {}
     assert set(faults(wrong)) == {"/tags/9999/image_id"}
-    assert time.perf_counter() - began < 2
+    assert time.thread_time() - began < 2
 
 
 _PARTS = st.sampled_from(
