@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from catalogd.catalog.beginning import Beginning
 from catalogd.catalog.counting import Counting
 from catalogd.catalog.examination import Examination
 from catalogd.catalog.holdings import Holdings
@@ -33,6 +34,7 @@ _BROUGHT_ALONG = 2.0
 
 
 class Catalog(
+    Beginning,
     Repositories,
     Timeline,
     Organizations,

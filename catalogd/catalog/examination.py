@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from catalogd import names
 from catalogd.catalog.base import UseCases
-from catalogd.catalog.shapes import Caller
 from catalogd.check import ERROR, check
-from catalogd.errors import AlreadyExists
-from catalogd.store import Draft, GitFailed, MissingObject, Outcome, Reading
+from catalogd.store import GitFailed, MissingObject
 
 # How long the index may be behind main while others write, in seconds.
 _PATIENCE = 5.0
@@ -27,28 +25,7 @@ class Examined:
 
 
 class Examination(UseCases):
-    """The catalog as a whole: how it begins, whether it is well, and its repair."""
-
-    def begin(self, caller: Caller, files: dict[str, bytes]) -> str:
-        """The first commit of a new catalog. Returns its id."""
-        return self._submit(caller, lambda _: Draft("Begin the catalog", dict(files)), "init").commit
-
-    def equip(self, caller: Caller, message: str, files: Mapping[str, bytes], mark: str) -> Outcome:
-        """Put files into the catalog that are no documents, in one commit; none where they are there as they are.
-
-        Raises AlreadyExists where there is another file that does not begin with `mark`.
-        """
-
-        def draft(reading: Reading) -> Draft:
-            for path, data in files.items():
-                found = reading.read(path)
-                if found is not None and found[1] != data and not found[1].startswith(mark.encode()):
-                    raise AlreadyExists(
-                        f"{path} is there already, and not made by catalogd; rename or remove it first."
-                    )
-            return Draft(message, dict(files))
-
-        return self._submit(caller, draft, "init")
+    """Whether the catalog as a whole is well, and its repair."""
 
     def repair(self) -> None:
         """Make anew what can be made anew from git: the read model, and the index where it is behind."""
