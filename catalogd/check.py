@@ -111,7 +111,7 @@ def entry_finding(path: str, mode: str, size: int = 0) -> Finding | None:
     if mode != _PLAIN_FILE:
         return _odd(path, mode)
     if size > MOST_BYTES:
-        return Finding(ERROR, path, 1, "", f"has {size:,} bytes; {MOST_BYTES:,} are the most", "Make it smaller.")
+        return Finding(ERROR, path, 1, "", *too_large(size))
     return None
 
 
@@ -128,6 +128,11 @@ def not_plain(mode: str) -> tuple[str, str]:
     """What is wrong with an entry that is no plain file, and what would be right."""
     what = _KINDS_OF_ENTRY.get(mode, f"of the mode {mode}")
     return f"is {what}", "Make it a plain file that is not executable (100644)."
+
+
+def too_large(size: int) -> tuple[str, str]:
+    """What is wrong with a file of so many bytes, and what would be right."""
+    return f"has {size:,} bytes; {MOST_BYTES:,} are the most", "Make it smaller."
 
 
 def findings_at(path: str, data: bytes, faults: Iterable[Fault], mend: Callable[[Fault], str]) -> Iterator[Finding]:

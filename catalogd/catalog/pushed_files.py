@@ -12,7 +12,7 @@ from catalogd.catalog.base import parse_stored, roles_in
 from catalogd.catalog.organizations import KnownUsers, parse_organization, require_empty, require_members
 from catalogd.catalog.protection import policy_in, require_direct
 from catalogd.catalog.pushed_commits import CLOCK_SKEW
-from catalogd.check import ERROR, Finding, check_file, check_policy, findings_at, not_plain
+from catalogd.check import ERROR, Finding, check_file, check_policy, findings_at, not_plain, too_large
 from catalogd.documents import Schemas, canonical, line_of, lines, organizations, same, strict
 from catalogd.documents.merge import COUNTERS
 from catalogd.errors import BrokenSchema, CatalogdError, Conflict, Invalid, Protected
@@ -101,7 +101,7 @@ class Review:
                     self._incoming.blob(side.id) if side and side.is_file else None for side in (change.old, change.new)
                 )
             except ObjectTooLarge as error:
-                yield misplaced(path, f"has {error.size:,} bytes", "A document has at most 8 MiB.")
+                yield misplaced(path, *too_large(error.size))
             except KeyError:
                 yield misplaced(path, "is missing in the push", "Push all of its objects.")
             else:
