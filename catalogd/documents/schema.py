@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cache
 from importlib import resources
 from itertools import islice
@@ -151,7 +151,21 @@ def _items(validator: Any, items: Any, instance: object, schema: dict[str, Any])
             yield from validator.descend(instance[index], items, path=index)
 
 
-_Validator = validators.extend(Draft202012Validator, {"items": _items})
+def _unless_too_many(keyword: str) -> Callable[..., Iterator[ValidationError]]:
+    """The keyword of jsonschema, but of an object that has too many members that is told, and not each of them."""
+    usual = Draft202012Validator.VALIDATORS[keyword]
+
+    def check(validator: Validator, value: object, instance: object, schema: dict) -> Iterator[ValidationError]:
+        if not isinstance(instance, dict) or len(instance) <= schema.get("maxProperties", len(instance)):
+            yield from usual(validator, value, instance, schema) or ()
+
+    return check
+
+
+_OF_MEMBERS = ("propertyNames", "additionalProperties", "patternProperties", "unevaluatedProperties")
+_Validator = validators.extend(
+    Draft202012Validator, {"items": _items, **{keyword: _unless_too_many(keyword) for keyword in _OF_MEMBERS}}
+)
 
 
 @cache

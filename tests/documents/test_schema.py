@@ -343,6 +343,14 @@ def test_a_large_document_is_checked_in_no_time_right_or_wrong():
     assert time.thread_time() - began < 2
 
 
+def test_of_what_is_too_many_no_member_is_looked_at():
+    labels = {f"K{n}": n for n in range(400_000)}
+    began = time.process_time()
+    assert set(faults(labels=labels)) == {"/labels"}
+    assert set(faults(build_config=config(tag_configs=labels))) == {"/build_config/tag_configs"}
+    assert time.process_time() - began < 2
+
+
 _PARTS = st.sampled_from(
     [None, True, 0, -1, 1.5, "", "x", "a\n", IMAGE_ID, [], ["a", "a"], {}, {"a": "b"}, {"tag": "x"}, [TAG]]
 )
