@@ -10,7 +10,7 @@ from catalogd.accounts import Accounts
 from catalogd.errors import Fault, Invalid
 from catalogd.people import People
 from catalogd.web import representations
-from catalogd.web.bodies import FORM, JSON, TEXT, TEXT_OR_NULL, TEXTS, read_members
+from catalogd.web.bodies import FORM, JSON, MOST_OF_A_LOGIN, TEXT, TEXT_OR_NULL, TEXTS, read_members
 from catalogd.web.parameters import Unfit, as_time
 from catalogd.web.replies import send, send_list
 from catalogd.web.requests import Request
@@ -30,7 +30,7 @@ class OwnAccount:
         self._max_body = max_body
 
     def log_in(self, req: Request, resp: falcon.Response) -> bool:
-        login = read_members(req, self._max_body, _LOGIN, required=_LOGIN, accepted=(JSON, FORM))
+        login = read_members(req, min(self._max_body, MOST_OF_A_LOGIN), _LOGIN, required=_LOGIN, accepted=(JSON, FORM))
         token = self._accounts.log_in(login["username"], login["password"], req.remote_addr)
         _send_secret(resp, {"token": token})
         return True

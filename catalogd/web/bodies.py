@@ -18,6 +18,9 @@ JSON = "application/json"
 MERGE_PATCH = "application/merge-patch+json"
 FORM = "application/x-www-form-urlencoded"
 
+# Of what anybody may send who has no credentials yet, in bytes: a password has 1,024 characters of 12 at most.
+MOST_OF_A_LOGIN = 64 * 1024
+
 
 class Kind(NamedTuple):
     """What a member of a body must be; `words` follow "must be"."""

@@ -14,7 +14,7 @@ from catalogd.errors import Fault, Malformed
 from catalogd.registry.deciding import grant, in_words
 from catalogd.registry.keys import Keys, Minted
 from catalogd.web.authentication import token_in
-from catalogd.web.bodies import read_form
+from catalogd.web.bodies import MOST_OF_A_LOGIN, read_form
 from catalogd.web.replies import send
 from catalogd.web.requests import Request
 
@@ -45,7 +45,7 @@ class RegistryTokens:
         _send(resp, reply)
 
     def post(self, req: Request, resp: falcon.Response) -> None:
-        form = read_form(req, self._max_body)
+        form = read_form(req, min(self._max_body, MOST_OF_A_LOGIN))
         self._check_service(form.get("service"))
         account, secret = self._account(form, req.remote_addr)
         granted, minted = self._decide(account, [form.get("scope", "")])

@@ -429,9 +429,15 @@ def test_a_token_that_ends_when_no_token_can_is_refused(user, ends):
 
 
 def test_what_is_too_much_is_refused_in_few_words(site):
-    body = json.dumps({f"member{number}": "x" for number in range(20_000)})
+    body = json.dumps({f"member{number}": "x" for number in range(2_000)})
     reply = site.anonymous.simulate_post(LOG_IN, body=body, headers={"Content-Type": "application/json"})
     assert (reply.status_code, len(reply.content) < 10_000) == (422, True)
+
+
+@pytest.mark.parametrize("path", [LOG_IN, "/v1/registry/token"])
+def test_who_has_no_credentials_yet_sends_no_more_than_credentials_need(site, path):
+    reply = site.anonymous.simulate_post(path, body="a=b&" * 20_000, headers={"Content-Type": FORM})
+    problem(reply, 413)
 
 
 def test_credentials_that_see_nothing_private_know_no_roles(site, name, user):
