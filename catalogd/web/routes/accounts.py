@@ -12,6 +12,7 @@ from catalogd.web.routes.shared import (
     ACCOUNTS_WRITE,
     BODILESS,
     COMMITTED,
+    CREATE,
     PAGED,
     STARS,
     USERS,
@@ -48,7 +49,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Take a star back",
         "Also where there is none.",
         (Reply(204, "It is not starred.", {}, COMMITTED),),
-        BODILESS,
+        (400, 401, 403, 404, 503, 507),
         writes=True,
     ),
     Operation(
@@ -91,7 +92,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Who the caller is",
         "The user, what the credentials are good for, and the user's roles in organizations.",
         (json_reply(200, "The caller.", "Me", ()),),
-        (400, 401, 403, 503),
+        (400, 401, 503),
     ),
     Operation(
         "PUT",
@@ -103,7 +104,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Change the password",
         "`current_password` is needed if there is one. Tokens stay good.",
         (Reply(204, "It is changed.", {}),),
-        ACCOUNTS_WRITE,
+        (400, 401, 403, 404, 413, 415, 422, 429, 503, 507),
         body=Body(
             "PasswordChange", {"change": {"current_password": "tr0ub4dor&3", "password": "correct horse battery"}}
         ),
@@ -152,7 +153,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Revoke a token",
         "By its id. It is refused from then on.",
         (Reply(204, "It is revoked.", {}),),
-        BODILESS,
+        (400, 401, 403, 404, 503, 507),
         writes=True,
         for_replicas=True,
     ),
@@ -180,7 +181,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "The namespace of that name becomes theirs. A name that another user or an organization has is a 409, and so "
         "is one whose namespace has repositories, unless `take_over` is true.",
         (json_reply(201, "Made.", "User", ("Location",)),),
-        ACCOUNTS_WRITE,
+        CREATE,
         body=Body("NewUser", {"user": {"name": "alice", "email": "alice@example.org"}}),
         writes=True,
         for_replicas=True,

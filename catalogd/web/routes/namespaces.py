@@ -9,13 +9,13 @@ from catalogd.web.parameters import PAGING
 from catalogd.web.routes.shared import (
     BODILESS,
     CONDITIONAL,
+    CREATE,
     GONE,
     NAMESPACES,
     NOT_MODIFIED,
     PAGED,
     READ,
     VERSIONED,
-    WRITE,
     json_reply,
 )
 
@@ -47,7 +47,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Without `owners` the caller is its owner. Members must be users. A name that a user or another organization "
         "has is a 409.",
         (json_reply(201, "Made.", "Namespace", (*VERSIONED, "Location")),),
-        WRITE,
+        CREATE,
         body=Body(
             "NewNamespace",
             {"team": {"namespace": "acme", "description": "The makers of everything", "owners": ["alice"]}},

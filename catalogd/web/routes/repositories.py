@@ -11,6 +11,7 @@ from catalogd.web.routes.shared import (
     BODILESS,
     COMMITTED,
     CONDITIONAL,
+    CREATE,
     GONE,
     HISTORY,
     NOT_MODIFIED,
@@ -19,7 +20,6 @@ from catalogd.web.routes.shared import (
     REPOSITORIES,
     TAGS,
     VERSIONED,
-    WRITE,
     json_reply,
 )
 
@@ -46,7 +46,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Create a repository",
         "`namespace` may be left out of the body, else it is that of the path. One that exists is a 409.",
         (json_reply(201, "Created.", "CreatedRepository", (*VERSIONED, "Location")),),
-        WRITE,
+        CREATE,
         body=Body(
             "NewRepository",
             {

@@ -8,7 +8,7 @@ from catalogd.web.metrics import CONTENT_TYPE
 from catalogd.web.operation import Operation, Reply
 from catalogd.web.parameters import PAGING, SINCE
 from catalogd.web.representations import DEFAULT_LOGO
-from catalogd.web.routes.shared import BODILESS, COMMITS, COMMITTED, PAGED, READ, SERVER, json_reply
+from catalogd.web.routes.shared import BODILESS, COMMITS, COMMITTED, PAGED, READ, SAME_FILE, SERVER, json_reply
 
 OPERATIONS: tuple[Operation, ...] = (
     Operation(
@@ -62,7 +62,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "where it is gone. A `since` that is not known is a 410: list all repositories then, and go on from "
         "the `Catalog-Commit` of that list.",
         (json_reply(200, "The changes.", "Changes"),),
-        (*READ, 410),
+        (400, 401, 410),
         parameters=(SINCE,),
     ),
     Operation(
@@ -127,8 +127,9 @@ OPERATIONS: tuple[Operation, ...] = (
         SERVER,
         "This description",
         "OpenAPI 3.1.",
-        (Reply(200, "The description.", {JSON: {"type": "object"}}, ("ETag",)),),
+        (Reply(200, "The description.", {JSON: {"type": "object"}}, ("ETag",)), SAME_FILE),
         (400,),
+        headers=("If-None-Match",),
     ),
     Operation(
         "GET",
@@ -139,8 +140,9 @@ OPERATIONS: tuple[Operation, ...] = (
         SERVER,
         "This description as a page",
         "To read it and to try it.",
-        (Reply(200, "The page.", {"text/html": {"type": "string"}}, ("ETag",)),),
+        (Reply(200, "The page.", {"text/html": {"type": "string"}}, ("ETag",)), SAME_FILE),
         (400,),
+        headers=("If-None-Match",),
     ),
     Operation(
         "GET",
@@ -158,7 +160,9 @@ OPERATIONS: tuple[Operation, ...] = (
                 {"image/png": {"type": "string", "contentMediaType": "image/png"}},
                 ("ETag",),
             ),
+            SAME_FILE,
         ),
         (400,),
+        headers=("If-None-Match",),
     ),
 )

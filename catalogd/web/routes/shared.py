@@ -36,11 +36,13 @@ SECTIONS = {
 
 READ = (400, 401, 404)
 WRITE = (400, 401, 403, 404, 409, 413, 415, 422, 503, 507)
+# What makes something anew finds nothing missing.
+CREATE = tuple(status for status in WRITE if status != 404)
 CONDITIONAL = (*WRITE, 412)
 BODILESS = (400, 401, 403, 404, 409, 503, 507)
 # Of what concerns accounts: the state database may be out of reach, or its disk full.
 ACCOUNTS_READ = (400, 401, 403, 404, 503)
-ACCOUNTS_WRITE = (*WRITE, 429)
+ACCOUNTS_WRITE = WRITE
 
 VERSIONED = ("Catalog-Commit", "ETag")
 COMMITTED = ("Catalog-Commit",)
@@ -52,4 +54,5 @@ def json_reply(status: int, description: str, schema: str, headers: tuple[str, .
 
 
 NOT_MODIFIED = Reply(304, "The caller has this version already.", {}, VERSIONED)
+SAME_FILE = Reply(304, "The caller has it already.", {}, ("ETag",))
 GONE = Reply(204, "It is gone.", {}, COMMITTED)
