@@ -155,7 +155,7 @@ def _unless_too_many(keyword: str) -> Callable[..., Iterator[ValidationError]]:
     """The keyword of jsonschema, but of an object that has too many members that is told, and not each of them."""
     usual = Draft202012Validator.VALIDATORS[keyword]
 
-    def check(validator: Validator, value: object, instance: object, schema: dict) -> Iterator[ValidationError]:
+    def check(validator: Any, value: Any, instance: object, schema: dict[str, Any]) -> Iterator[ValidationError]:
         if not isinstance(instance, dict) or len(instance) <= schema.get("maxProperties", len(instance)):
             yield from usual(validator, value, instance, schema) or ()
 
