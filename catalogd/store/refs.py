@@ -95,9 +95,9 @@ class Branch:
         """Set main from `old` to `new`.
 
         `secure` is called when nobody but us can move it any more. If it returns True, the commit is durable
-        elsewhere; else the move is synced before this returns. `withdraw` takes that back where main could not be
-        moved after it. Raises Moved if main is not at `old`, Unavailable
-        while a git holds its lock, OSError where main has not moved, and Unsure. Hold the catalog's lock.
+        elsewhere; else the move is synced before this returns. `withdraw` takes that back where main could not be moved
+        after it. Raises Moved if main is not at `old`, Unavailable while a git holds its lock, OSError where main has
+        not moved, and Unsure. Hold the catalog's lock.
         """
         lock = self._lock
         deadline = time.monotonic() + _PATIENCE
