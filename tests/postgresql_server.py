@@ -42,7 +42,8 @@ class PostgresqlServer:
     It refuses to run as root, so root runs it as the user that comes with the package.
     """
 
-    def __init__(self, bin_directory: Path):
+    def __init__(self, bin_directory: Path, settings: dict[str, str] = SETTINGS):
+        self._settings = settings
         self._bin = bin_directory
         self._made = 0
         self._directory = Path(tempfile.mkdtemp(prefix="catalogd-pg-"))
@@ -112,7 +113,7 @@ class PostgresqlServer:
             raise RuntimeError(f"{program} failed: {done.stdout}{done.stderr}")
 
     def _start(self) -> subprocess.Popen:
-        settings = [f"--{name}={value}" for name, value in SETTINGS.items()]
+        settings = [f"--{name}={value}" for name, value in self._settings.items()]
         where = ["-D", self._directory / "data", "-k", self._directory, f"--port={PORT}", "--listen_addresses="]
         command = [self._bin / "postgres", *where, *settings]
         with (self._directory / "log").open("ab") as log:

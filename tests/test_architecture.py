@@ -17,7 +17,7 @@ MOST_LINES = 450
 
 # From the top of the house to its ground.
 FLOORS = {
-    4: {"__main__", "cli", "server", "http_channel", "http_parser", "polling", "sender", "upkeep", "workers"},
+    4: {"__main__", "cli", "server", "http_channel", "http_parser", "polling", "sender", "memory", "upkeep", "workers"},
     3: {"web"},
     2: {
         *(

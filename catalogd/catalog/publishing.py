@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import BinaryIO
 
 from catalogd import names
@@ -9,7 +11,10 @@ from catalogd.catalog.base import UseCases, parse_stored
 from catalogd.documents import canonical
 from catalogd.documents.organizations import LISTS, parse
 from catalogd.errors import Conflict, Malformed, Unavailable
-from catalogd.store import GitFailed, IsWanted
+from catalogd.store import Change, GitFailed, IsWanted
+
+# Changes whose files are asked of git together.
+_READ_TOGETHER = 2_000
 
 
 class Publishing(UseCases):
@@ -34,8 +39,7 @@ class Publishing(UseCases):
             if shown is None or not self._store.contains(head, shown):
                 public.begin_anew()
                 shown = None
-            changes = self._store.diff(shown, head)
-            public.show(head, {change.path: self._public(change.path, change.new) for change in changes})
+            public.show(head, self._shown(self._store.differences(shown, head)))
 
     def publish_anew(self) -> None:
         """Forget all that the public repository has ever shown, and show main as it is. Raises Unavailable, OSError."""
@@ -55,19 +59,23 @@ class Publishing(UseCases):
         public = self._store.publication
         return public.upload_pack.answer(protocol, asked, public.head(), is_wanted)
 
-    def _public(self, path: str, blob: str | None) -> bytes | None:
+    def _shown(self, changes: Iterator[Change]) -> Iterator[tuple[str, bytes | None]]:
+        while some := list(islice(changes, _READ_TOGETHER)):
+            with self._store.blobs(change.new for change in some if change.new) as contents:
+                for change in some:
+                    yield change.path, None if change.new is None else self._public(change.path, change.new, contents)
+
+    def _public(self, path: str, blob: str, contents: Callable[[str], bytes]) -> bytes | None:
         """What everybody may see of a file of main; None if nothing."""
-        if blob is None:
-            return None
         document, namespace = names.parse_document_path(path), names.parse_namespace_path(path)
         if path in map(names.schema_path, names.KINDS):
-            return self._store.blob(blob)
+            return contents(blob)
         try:
             if document is not None:
-                data = self._store.blob(blob)
+                data = contents(blob)
                 return data if parse_stored(data, *document)["is_public"] else None
             if namespace is not None:
-                organization = parse(namespace, self._store.blob(blob))
+                organization = parse(namespace, contents(blob))
                 return canonical.dumps({key: value for key, value in organization.items() if key not in LISTS})
         except (Conflict, Malformed):  # what is broken is nobody's to see
             return None

@@ -25,9 +25,9 @@ IDLE_READERS = 8
 # Pages (of 4 KiB) in the log before they are moved to the file, and what is left of the log afterwards, in bytes.
 CHECKPOINT_PAGES = 4000
 LOG_BYTES = 32 << 20
-# Page cache of a connection, in KiB.
-READER_CACHE = 8 << 10
-WRITER_CACHE = 32 << 10
+# Page cache of a connection, in KiB: what it lacks the kernel has.
+READER_CACHE = 2 << 10
+WRITER_CACHE = 8 << 10
 
 _USELESS = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _PASSING = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})

@@ -105,6 +105,13 @@ def read_raw_diff(raw: bytes) -> list[Change]:
     return changes
 
 
+def read_raw_stream(stream: BinaryIO) -> Iterator[Change]:
+    """The same from such an output as it comes."""
+    tokens = _tokens(stream, "surrogateescape")
+    for status in tokens:
+        yield from _change(status, next(tokens))
+
+
 def read_modes(raw: bytes) -> list[tuple[str, str]]:
     """(path, mode) of what is there after the changes in such an output; modes are git's, of six octal digits."""
     fields = raw.decode("utf-8", "surrogateescape").split("\0")
@@ -112,14 +119,14 @@ def read_modes(raw: bytes) -> list[tuple[str, str]]:
     return [(path, mode) for path, mode in modes if mode != "000000"]
 
 
-def _tokens(stream: BinaryIO) -> Iterator[str]:
+def _tokens(stream: BinaryIO, errors: str = "replace") -> Iterator[str]:
     rest = b""
     while block := stream.read(1 << 16):
         *whole, rest = (rest + block).split(b"\0")
         for token in whole:
-            yield token.decode("utf-8", "replace")
+            yield token.decode("utf-8", errors)
     if rest.strip():
-        yield rest.decode("utf-8", "replace")
+        yield rest.decode("utf-8", errors)
 
 
 def _commit(head: list[str], changes: list[Change]) -> Commit:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from catalogd.store.children import Children
@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 _NAME, _OF, _LOCK = "public.git", "public.of", "public.lock"
 # For a commit a write; the server folds the packs of many.
 _MOST_PACKS = 64
+# Bytes of files that one commit takes: those of a large catalog need not all be in memory at once.
+_AT_ONCE = 8 << 20
 
 
 class Publication:
@@ -69,22 +71,33 @@ class Publication:
         shutil.rmtree(self._directory, ignore_errors=True)
         Git.init_bare(self._directory)
 
-    def show(self, commit: str, files: Mapping[str, bytes | None]) -> None:
-        """Show main as it is at `commit`: each path's new content, or None where there is nothing (any more) to see.
+    def show(self, commit: str, files: Iterable[tuple[str, bytes | None]]) -> None:
+        """Show main as it is at `commit`: each path and its new content, or None where there is nothing (more) to see.
 
-        Hold the lock. Raises OSError; what was begun is done again then.
+        Many files become several commits, none of which is shown before the last one is there. Hold the lock. Raises
+        OSError; what was begun is done again then.
         """
-        _, objects, branch = self._open()
-        group = Group(objects, branch.read(), follows=False)
+        _, _, branch = self._open()
+        shown = newest = branch.read()
+        for some in _some_at_once(files):
+            newest = self._commit(newest, some)
+        if newest is None:
+            newest = self._commit(None, {})
+        if newest != shown:
+            branch.move(shown, newest or "")
+        replace_durably(self._of, commit.encode() + b"\n")
+        self._keep_house()
+
+    def _commit(self, parent: str | None, files: Mapping[str, bytes | None]) -> str | None:
+        """A commit that main is not at yet; `parent` where there is nothing to change."""
+        group = Group(self._open()[1], parent, follows=False)
         changed = {path: data for path, data in files.items() if group.changes(path, data)}
-        if changed or group.parent is None:
+        if changed or parent is None:
             edit = Edit(COMMITTER, COMMITTER_EMAIL, lambda _: None)
             group.add(edit, f"Publish {len(changed)} change{'' if len(changed) == 1 else 's'}", changed)
             group.pack.write(self._directory / "objects" / "pack", durable=True)
-            branch.move(group.parent, group.newest or "")
             group.keep()
-        replace_durably(self._of, commit.encode() + b"\n")
-        self._keep_house()
+        return group.newest
 
     def _keep_house(self) -> None:
         maintenance = Maintenance(self._open()[0], self._directory / "objects" / "pack")
@@ -103,3 +116,16 @@ class Publication:
             branch.close()
             git.close()
             self._opened = None
+
+
+def _some_at_once(files: Iterable[tuple[str, bytes | None]]) -> Iterator[dict[str, bytes | None]]:
+    some: dict[str, bytes | None] = {}
+    size = 0
+    for path, data in files:
+        some[path] = data
+        size += len(path) + len(data or b"")
+        if size >= _AT_ONCE:
+            yield some
+            some, size = {}, 0
+    if some:
+        yield some

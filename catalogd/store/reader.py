@@ -10,7 +10,16 @@ from pathlib import Path
 
 from catalogd.errors import NotFound
 from catalogd.store.git import Git, GitFailed, fsck
-from catalogd.store.history import LOG_OPTIONS, MERGES_OPTIONS, Change, Commit, read_log, read_modes, read_raw_diff
+from catalogd.store.history import (
+    LOG_OPTIONS,
+    MERGES_OPTIONS,
+    Change,
+    Commit,
+    read_log,
+    read_modes,
+    read_raw_diff,
+    read_raw_stream,
+)
 from catalogd.store.index import DIFF
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.refs import Branch
@@ -145,6 +154,11 @@ class Reader:
     def diff(self, old: str | None, new: str) -> list[Change]:
         """What differs between the trees of two commits; None is the empty tree."""
         return read_raw_diff(self._git.run(*DIFF, old or EMPTY_TREE.id, new, "--"))
+
+    def differences(self, old: str | None, new: str) -> Iterator[Change]:
+        """The same one by one, while git finds them."""
+        with self._git.stream(*DIFF, old or EMPTY_TREE.id, new, "--") as stream:
+            yield from read_raw_stream(stream)
 
     def modes(self, old: str | None, new: str) -> list[tuple[str, str]]:
         """(path, git's mode in six octal digits) of what `new` has otherwise than `old`, submodules too."""

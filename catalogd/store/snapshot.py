@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict, defaultdict
-from collections.abc import Iterator, Mapping
+from collections import OrderedDict, defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Protocol
 
 from catalogd.errors import Conflict
@@ -13,8 +13,11 @@ from catalogd.store.objects import EMPTY_TREE, FILE_MODE, SUBMODULE_MODE, TREE_M
 
 # Entries of trees kept in memory: about 150 bytes each.
 _TREE_ENTRIES = 250_000
+# Trees that were replaced so many groups of commits ago are not kept: a directory of 100,000 files takes 10 MB each
+# time. An edit that was drafted just before may still ask for them.
+_GROUPS_KEPT = 3
 # Bytes of blobs kept in memory.
-_BLOB_BYTES = 16 << 20
+_BLOB_BYTES = 8 << 20
 
 
 class ObjectCache:
@@ -25,6 +28,7 @@ class ObjectCache:
         self._guard = threading.Lock()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_entries = 0
+        self._replaced: deque[list[str]] = deque()
         self._blobs: OrderedDict[str, bytes] = OrderedDict()
         self._blob_bytes = 0
         self._roots: OrderedDict[str, str] = OrderedDict()
@@ -80,6 +84,23 @@ class ObjectCache:
             while self._tree_entries > _TREE_ENTRIES and len(self._trees) > 1:
                 self._tree_entries -= len(self._trees.popitem(last=False)[1])
 
+    def replace_trees(self, trees: Iterable[Tree]) -> None:
+        """Keep the trees of a group of commits, and let go of those that an earlier one has replaced."""
+        new = list(trees)
+        replaced = [tree.splice.base for tree in new if tree.splice is not None]
+        for tree in new:
+            self.keep_tree(tree)
+        with self._guard:
+            self._replaced.append(replaced)
+            if len(self._replaced) > _GROUPS_KEPT:
+                for tree_id in self._replaced.popleft():
+                    self._forget_tree(tree_id)
+
+    def _forget_tree(self, tree_id: str) -> None:
+        tree = self._trees.pop(tree_id, None)
+        if tree is not None:
+            self._tree_entries -= len(tree)
+
     def keep_blob(self, blob_id: str, data: bytes) -> None:
         with self._guard:
             if blob_id in self._blobs:
@@ -127,8 +148,7 @@ class Unwritten:
 
     def keep(self) -> None:
         """They are written: remember them as such."""
-        for tree in self._trees.values():
-            self._written.keep_tree(tree)
+        self._written.replace_trees(self._trees.values())
         for blob_id, data in self._blobs.items():
             self._written.keep_blob(blob_id, data)
 

@@ -17,17 +17,18 @@ from tests.benchmarks.client import Client
 PER_NAMESPACE = 10
 
 
-def name_of(number: int) -> tuple[str, str]:
+def name_of(number: int, per_namespace: int = PER_NAMESPACE) -> tuple[str, str]:
     """(namespace, repo_name) of the repository with this number."""
-    return f"team-{number // PER_NAMESPACE:05d}", f"app-{number % PER_NAMESPACE}"
+    return f"team-{number // per_namespace:05d}", f"app-{number % per_namespace}"
 
 
-def make(directory: Path, size: int) -> Path:
-    """A catalog of `size` invented repositories, 10 a namespace, each with three tags."""
+def make(directory: Path, size: int, per_namespace: int = PER_NAMESPACE) -> Path:
+    """A catalog of `size` invented repositories, so many a namespace, each with three tags."""
+    directory.mkdir(parents=True, exist_ok=True)
     lines = directory / f"{size}.jsonl"
     with lines.open("w") as out:
         for number in range(size):
-            namespace, repo_name = name_of(number)
+            namespace, repo_name = name_of(number, per_namespace)
             tags = [{"tag": f"1.{k}", "image_id": f"{number * 7 + k:064x}"} for k in range(3)]
             document = {
                 "namespace": namespace,

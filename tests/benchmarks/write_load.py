@@ -1,0 +1,94 @@
+"""PUTs of descriptions from several clients at once, by wrk: one process in C, which takes a few hundredths of what a
+server does. Every request changes another repository, and gives it words that it has not had.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.benchmarks.wrk import processor_time
+
+# Lua has one state a thread of wrk, and there is one thread: so all connections share the counter.
+_SCRIPT = """
+local number, stop_after, bad = 0, %(stop_after)d, 0
+local headers = { ["Content-Type"] = "application/json", ["Authorization"] = "%(authorization)s" }
+local paths = {}
+for path in io.lines("%(paths)s") do paths[#paths + 1] = path end
+function request()
+  number = number + 1
+  local body = string.format('%(body)s', "%(words)s " .. number)
+  return wrk.format("PUT", paths[number %% #paths + 1], headers, body)
+end
+function response(status)
+  if status ~= 200 and status ~= 201 then bad = bad + 1 end
+  if stop_after > 0 and number >= stop_after then wrk.thread:stop() end
+end
+function done(summary, latency)
+  local errors = summary.errors
+  local failed = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+  print(string.format('{"requests": %%d, "microseconds": %%d, "failed": %%d, "median": %%d, "p95": %%d, "p99": %%d}',
+    summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(95),
+    latency:percentile(99)))
+end
+"""
+_JSON = re.compile(r"^\{.*\}$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Writes:
+    """What a load has done: seconds of all, of the median, the 95th and the 99th percentile, and of the processor."""
+
+    requests: int
+    seconds: float
+    median: float
+    p95: float
+    p99: float
+    processor: float
+
+    @property
+    def rate(self) -> float:
+        return self.requests / self.seconds
+
+
+def put(
+    server: tuple[str, int, int],
+    paths: list[str],
+    authorization: str,
+    words: str,
+    *,
+    clients: int,
+    seconds: float,
+    requests: int = 0,
+    body: str = '{"description": "%s"}',
+) -> Writes:
+    """PUT to the paths in turns, for so many seconds or until so many requests. `server`: host, port, process id.
+
+    Raises RuntimeError where a reply is no success.
+    """
+    host, port, pid = server
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        raise SystemExit("wrk is not installed; on Debian: apt-get install wrk")
+    with tempfile.TemporaryDirectory(prefix="catalogd-wrk-") as directory:
+        listed, script = Path(directory) / "paths", Path(directory) / "put.lua"
+        listed.write_text("\n".join(paths) + "\n")
+        values = {"stop_after": requests, "authorization": authorization, "paths": listed, "body": body, "words": words}
+        script.write_text(_SCRIPT % values)
+        command = [wrk, "-t1", f"-c{clients}", f"-d{int(seconds)}s", "--timeout", "30s", "-s", str(script)]
+        before = processor_time(pid)
+        done = subprocess.run([*command, f"http://{host}:{port}"], capture_output=True, text=True)
+        spent = processor_time(pid) - before
+    said = _JSON.search(done.stdout)
+    if done.returncode or said is None:
+        raise RuntimeError(f"wrk failed: {done.stdout}{done.stderr}")
+    told = json.loads(said[0])
+    if told["failed"] or not told["requests"]:
+        raise RuntimeError(f"{told['failed']} of {told['requests']} PUTs failed")
+    times = (told[name] / 1e6 for name in ("median", "p95", "p99"))
+    return Writes(told["requests"], told["microseconds"] / 1e6, *times, spent)
