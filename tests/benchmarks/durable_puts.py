@@ -26,7 +26,7 @@ from tests.benchmarks.write_load import Writes, put
 from tests.postgresql_server import PostgresqlServer, programs
 
 CLIENTS = (1, 16)
-ROUNDS = int(os.environ.get("CATALOGD_BENCH_ROUNDS", "3"))
+ROUNDS = int(os.environ.get("CATALOGD_TEST_ROUNDS", "3"))
 SECONDS = 5
 GITPYTHON_COMMITS = 5
 # What Kinto is asked about: as many as the smallest of ours.

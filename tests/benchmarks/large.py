@@ -13,7 +13,7 @@ from pathlib import Path
 from tests.benchmarks.catalogs import make
 
 # Less is quicker, and says less: for a look at whether all runs.
-LARGEST = int(os.environ.get("CATALOGD_BENCH_LARGEST", "100000"))
+LARGEST = int(os.environ.get("CATALOGD_TEST_LARGEST", "100000"))
 SIZES = tuple(size for size in (1_000, 10_000, 100_000) if size <= LARGEST) or (LARGEST,)
 
 

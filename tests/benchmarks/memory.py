@@ -1,0 +1,79 @@
+"""The resident memory of a server of a large catalog after 10,000 mixed requests: details, lists, searches, histories
+and writes. Two clients ask, so that it has some of its threads at work.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+from tests.benchmarks.catalogs import Served, name_of, serving
+from tests.benchmarks.large import LARGEST, copy_of_catalog
+
+REQUESTS = 10_000
+CLIENTS = 2
+# Of a hundred requests.
+_SHARES = {"detail": 60, "list": 10, "search": 5, "history": 10, "write": 15}
+_SECONDS_OF_REST = 5
+
+
+def run() -> str:
+    """The table, in Markdown."""
+    rows = ["| | resident (RSS) | proportional (PSS) |", "| --- | --- | --- |"]
+    with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
+        root = copy_of_catalog(Path(directory), LARGEST)
+        with serving(root) as served:
+            client = served.connect()
+            client.request("GET", "/v1/repositories/{}/{}".format(*name_of(0)), b"")
+            client.close()
+            rows.append(_row("after the first request", served.pid))
+            for part in range(2):
+                failed: list[str] = []
+                threads = [
+                    threading.Thread(target=_ask, args=(served, part * CLIENTS + number, failed))
+                    for number in range(CLIENTS)
+                ]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                if failed:
+                    raise RuntimeError(failed[0])
+                time.sleep(_SECONDS_OF_REST)
+                rows.append(_row(f"after {(part + 1) * REQUESTS:,} requests", served.pid))
+    return "\n".join(rows)
+
+
+def _ask(served: Served, number: int, failed: list[str]) -> None:
+    client = served.connect()
+    drawn = random.Random(number)
+    for turn in range(REQUESTS // CLIENTS):
+        (what,) = drawn.choices(list(_SHARES), list(_SHARES.values()))
+        path = "/v1/repositories/{}/{}".format(*name_of(drawn.randrange(LARGEST)))
+        method, body = "GET", b""
+        if what == "list":
+            path = f"/v1/repositories?page_size=100&page={drawn.randrange(1, LARGEST // 100 + 1)}"
+        elif what == "search":
+            path = f"/v1/repositories?search={drawn.choice(('application', 'app-3', f'{drawn.randrange(9999):05d}'))}"
+        elif what == "history":
+            path += "/history"
+        elif what == "write":
+            method, body = "PUT", json.dumps({"description": f"Edit {turn} of {number}"}).encode()
+        status, answer = client.request(method, path, body)
+        if status != 200:
+            failed.append(f"{method} {path}: {status}: {answer!r}")
+            return
+    client.close()
+
+
+def _row(when: str, pid: int) -> str:
+    told = Path(f"/proc/{pid}/smaps_rollup").read_text()
+    resident, proportional = (
+        int(re.search(rf"^{name}: +([0-9]+) kB", told, re.MULTILINE)[1]) * 1024 / 1e6 for name in ("Rss", "Pss")
+    )
+    return f"| {when} | {resident:.0f} MB | {proportional:.0f} MB |"
