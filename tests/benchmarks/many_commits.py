@@ -2,8 +2,8 @@
 `git log -- PATH`, and what the catalog takes on the disk against the same commits in a repository of git's alone.
 
 The edits are made as clients make them, by PUT over HTTP: wrk with 64 connections, a hundredth of them of one
-repository. `catalogd maintenance --full` follows. git's own is made by `git fast-export` and `git fast-import` and repacked by
-`git repack -adf`.
+repository. `catalogd maintenance --full` follows. git's own is made by `git fast-export` and `git fast-import` and
+repacked by `git repack -adf`.
 """
 
 from __future__ import annotations

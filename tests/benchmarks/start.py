@@ -33,9 +33,8 @@ def run() -> str:
     ]
     for how, starts in taken.items():
         seconds, processor = zip(*starts, strict=True)
-        rows.append(
-            f"| {how} | {statistics.median(seconds):.2f} s | {max(seconds):.2f} s | {statistics.median(processor):.2f} s |"
-        )
+        figures = (statistics.median(seconds), max(seconds), statistics.median(processor))
+        rows.append(f"| {how} | {' | '.join(f'{figure:.2f} s' for figure in figures)} |")
     return "\n".join(rows)
 
 
