@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from catalogd.store.git import Git
@@ -32,21 +36,33 @@ class Maintenance:
 
     def fold(self) -> None:
         """Fold small packs into larger ones, each at least twice the next, and index the history by path."""
-        if self._borrows:
-            self._fold_own()
-            return
-        self._nicely("repack", "--geometric=2", "-d", "-q")
-        if self.packs():
-            # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
-            self._nicely("multi-pack-index", "write")
-        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
+        with self._alone():
+            if self._borrows:
+                self._fold_own()
+                return
+            self._nicely("repack", "--geometric=2", "-d", "-q")
+            if self.packs():
+                # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
+                self._nicely("multi-pack-index", "write")
+            self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
 
     def full(self) -> None:
         """One pack with a bitmap, one commit graph; what is unreachable for two weeks is dropped."""
         expiration = f"--cruft-expiration={_KEEP_UNREACHABLE}"
-        self._nicely("repack", "-a", "-d", "--cruft", expiration, "--write-bitmap-index", "-q")
-        self._nicely("prune", f"--expire={_KEEP_UNREACHABLE}")
-        self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split=replace")
+        with self._alone():
+            self._nicely("repack", "-a", "-d", "--cruft", expiration, "--write-bitmap-index", "-q")
+            self._nicely("prune", f"--expire={_KEEP_UNREACHABLE}")
+            self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split=replace")
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One at a time, of all threads and processes: git fails over packs that another one takes away meanwhile."""
+        descriptor = os.open(self._pack_directory, os.O_RDONLY)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _fold_own(self) -> None:
         """All objects of its own stay, though a lender should have them, too: it need not keep what it does not reach.

@@ -91,3 +91,30 @@ def test_full_maintenance_leaves_a_bitmap_and_folds_keep_it(store):
     store.maintenance.fold()
     assert store.maintenance.packs() == 2
     assert store.maintenance.has_bitmap()
+
+
+@pytest.mark.slow
+def test_two_that_fold_at_the_same_time_take_turns(root, store):
+    """As a server does and a command beside it; git fails over a pack that has gone while it looks at it."""
+    other = Store(root)
+    failed: list[Exception] = []
+
+    def fold(maintenance, how: str) -> None:
+        try:
+            for _ in range(4):
+                getattr(maintenance, how)()
+        except Exception as error:
+            failed.append(error)
+
+    threads = [threading.Thread(target=fold, args=(each.maintenance, how)) for each in (store, other) for how in
+               ("fold", "full")]  # fmt: skip
+    for thread in threads:
+        thread.start()
+    for number in range(60):
+        put(store, f"data/a/{number % 7}.json", b"%d\n" % number)
+    for thread in threads:
+        thread.join()
+    other.close()
+    assert failed == []
+    store.follow_index()
+    assert complaints(root) == []
