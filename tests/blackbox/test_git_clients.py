@@ -12,6 +12,7 @@ from socket import create_connection
 import pytest
 from git_user import GitUser
 from served_catalog import Client, Served, environment, wait_for
+from two_workers import workers
 
 pytestmark = pytest.mark.slow
 
@@ -159,8 +160,11 @@ def test_sixteen_clones_at_once_are_all_served_and_leave_nothing_behind(cloned: 
 
 
 def children_of(served: Served) -> list[str]:
-    """The commands of the server's children that have not been waited for, but for the reader of objects."""
+    """The commands of the server's children that have not been waited for, but for the reader of objects, and for its
+    workers.
+    """
     assert served.process is not None
+    servers = {served.process.pid, *workers(served)}
     found = []
     for process in Path("/proc").glob("[0-9]*"):
         try:
@@ -168,7 +172,7 @@ def children_of(served: Served) -> list[str]:
             command = (process / "cmdline").read_text().replace("\0", " ")
         except OSError:  # it has just ended
             continue
-        if int(parent) == served.process.pid and "cat-file" not in command:
+        if int(parent) in servers and int(process.name) not in servers and "cat-file" not in command:
             found.append(command)
     return found
 

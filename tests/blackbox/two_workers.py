@@ -10,13 +10,16 @@ from served_catalog import Client, Served, wait_for
 
 
 def workers(served: Served) -> list[int]:
-    """The process ids of a server's workers."""
+    """The process ids of a server's workers: those of its children that are what it is."""
     assert served.process is not None
     parent, found = served.process.pid, []
-    for process in Path("/proc").iterdir():
-        with suppress(OSError, ValueError):
-            if int((process / "stat").read_text().rpartition(") ")[2].split()[1]) == parent:
-                found.append(int(process.name))
+    with suppress(OSError):  # it has ended
+        command = Path(f"/proc/{parent}/cmdline").read_bytes()
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                is_child = int((process / "stat").read_text().rpartition(") ")[2].split()[1]) == parent
+                if is_child and (process / "cmdline").read_bytes() == command:
+                    found.append(int(process.name))
     return sorted(found)
 
 
