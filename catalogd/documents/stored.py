@@ -21,21 +21,22 @@ class Stored(Mapping[str, Any]):
         self._members: dict[str, Any] | None = None
 
     def __getitem__(self, key: str) -> Any:
-        return self._parsed()[key]
+        return self.parsed()[key]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._parsed())
+        return iter(self.parsed())
 
     def __len__(self) -> int:
-        return len(self._parsed())
+        return len(self.parsed())
 
     def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
         return {**self, **other}
 
     def __repr__(self) -> str:
-        return repr(self._parsed())
+        return repr(self.parsed())
 
-    def _parsed(self) -> dict[str, Any]:
+    def parsed(self) -> dict[str, Any]:
+        """The document for who looks into it often; not to be changed."""
         if self._members is None:
             self._members = json.loads(self.text)
         return self._members

@@ -35,7 +35,7 @@ class Kept:
         return known if known is not None else self._keep(document)
 
     def _keep(self, document: Stored) -> bytes:
-        made = encode(self._represent(document))
+        made = encode(self._represent(document.parsed()))
         size = len(document.text) + len(made)
         with self._lock:
             if self._size + size > self._most:
