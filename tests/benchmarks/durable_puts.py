@@ -32,6 +32,7 @@ GITPYTHON_COMMITS = 5
 # What Kinto is asked about: as many as the smallest of ours.
 KINTO_RECORDS = SIZES[0]
 # As an installation of Debian has it, but for more connections: all that is committed is synced.
+_TEXT = "A few words about what it is for.\n" * 5
 _POSTGRESQL = {"max_connections": "200"}
 
 Load = Callable[[int, str], Writes]
@@ -117,7 +118,6 @@ def _commits(root: Path) -> int:
 def _kinto(backend: str = peers.MEMORY, database: str = "") -> Iterator[Load]:
     with peers.kinto(backend, database=database) as peer:
         names = ["-".join(name_of(number)) for number in range(KINTO_RECORDS)]
-        peers.fill(peer, ((name, _record(name)) for name in names))
         paths = [peer.record(names[number * 7919 % len(names)]) for number in range(len(names))]
 
         def load(clients: int, words: str) -> Writes:
@@ -125,7 +125,9 @@ def _kinto(backend: str = peers.MEMORY, database: str = "") -> Iterator[Load]:
             body = '{"data": {"description": "%s"}}'
             return put(server, paths, peer.authorization, words, clients=clients, seconds=SECONDS, body=body)
 
-        load(16, "Before all rounds")
+        server = (peer.host, peer.port, peer.pid)
+        body = json.dumps({"data": {"description": "%s", "full_description": _TEXT}}).replace("\\n", "\\\\n")
+        put(server, paths, peer.authorization, "New", clients=16, seconds=600, requests=len(paths), body=body)
         yield load
 
 
@@ -139,10 +141,6 @@ def _kinto_on_postgresql() -> Iterator[Load]:
             yield load
     finally:
         server.stop()
-
-
-def _record(name: str) -> dict[str, object]:
-    return {"description": name, "full_description": "A few words about what it is for.\n" * 5}
 
 
 def _gitpython(directory: Path, size: int) -> tuple[int, float]:

@@ -30,10 +30,10 @@ _OF_USER = 50  # namespaces whose private repositories the user may read
 _INVENTED = {
     "a rare word": "w{n:05d}",
     "a name": "team-{n:05d}",
-    "a word of one in a hundred": "topic{n:02.0f}",
+    "a word of one in a hundred": "topic{n}",
     "a word of one in ten": "app-3",
     "a word of all": "application",
-    "two words": "application topic7",
+    "two words": "application topic{n}",
     "a beginning": "topi",
     "no hit": "nothinglikethis{n}",
 }
@@ -101,12 +101,15 @@ def _catalog(directory: Path, documents: Iterator[dict]) -> Path:
 
 def _as_user(root: Path, served: Served) -> Client:
     """Somebody who is a reader of some namespaces."""
-    admin = served.connect()
     catalogd("user", "add", USER, "--catalog", str(root))
+    catalogd("user", "add", "chief", "--admin", "--catalog", str(root))
+    admins = catalogd("token", "create", "chief", "--scope", "admin", "--catalog", str(root)).strip()
+    admin = Served(served.host, served.port, admins, served.pid).connect()
     for number in range(0, _OF_USER):
         namespace = name_of(number * 10)[0]
-        status, answer = admin.request("PUT", f"/v1/namespaces/{namespace}/members/{USER}", b'{"role": "reader"}')
-        if status not in (200, 201, 204):
+        body = json.dumps({"namespace": namespace, "readers": [USER]}).encode()
+        status, answer = admin.request("POST", "/v1/namespaces", body)
+        if status != 201:
             raise RuntimeError(f"{status}: {answer!r}")
     admin.close()
     token = catalogd("token", "create", USER, "--catalog", str(root)).strip()
