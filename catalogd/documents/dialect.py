@@ -16,6 +16,7 @@ from urllib.parse import unquote
 from jsonschema import Draft202012Validator, FormatChecker, SchemaError
 
 from catalogd.documents import strict
+from catalogd.documents.backtracking import backtracks
 from catalogd.documents.positions import escape, unescape
 from catalogd.errors import BrokenSchema, NotJson
 
@@ -90,6 +91,8 @@ def to_python(pattern: str) -> str:
         raise ValueError(f"it cannot be compiled: {error}") from error
     except RecursionError:
         raise ValueError("it is nested too deeply") from None
+    if backtracks(translated):
+        raise ValueError("what it repeats is a repetition itself, so that a long text could take for ever")
     return translated
 
 

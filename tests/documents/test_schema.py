@@ -442,6 +442,8 @@ BROKEN = {
     "an inner base": ({"$defs": {"x": {"$id": "https://example.com/"}}}, r'may have an "\$id"'),
     "itself": ({"$ref": "#"}, "refers to itself without end"),
     "a bad pattern": ({"properties": {"x": {"pattern": "("}}}, "a pattern cannot be used"),
+    "a pattern that backtracks": ({"properties": {"x": {"pattern": "^(a+)+$"}}}, "repeats is a repetition itself"),
+    "a key's pattern that backtracks": ({"patternProperties": {"^(?:[a-z]*_?)*$": {}}}, "a pattern cannot be used"),
     "a pattern of another dialect": ({"patternProperties": {"\\p{L}": {}}}, "a pattern cannot be used"),
     "an empty class": ({"pattern": "[^]"}, "is not supported"),
     "too much": (b'{"description": "' + b"x" * 1_000_000 + b'"}', "larger than 1,000,000 bytes"),
