@@ -96,10 +96,10 @@ def program() -> str:
 _CALLS = ("--phases", "examples,coverage,fuzzing")
 _OF_REPOSITORIES = ("Repositories", "Tags", "History", "Stars")
 RUNS = {
-    "admin-repositories": ("admin", 2, *_CALLS, *(f"--include-tag={tag}" for tag in _OF_REPOSITORIES)),
-    "admin-others": ("admin", 2, *_CALLS, *(f"--exclude-tag={tag}" for tag in _OF_REPOSITORIES)),
-    "admin-sequences": ("admin", 15, "--phases", "stateful"),
-    "nobody": ("nobody", 2, "--phases", "examples,fuzzing,stateful" + (",coverage" if TIMES > 1 else "")),
+    "admin-repositories": ("admin", 1, *_CALLS, *(f"--include-tag={tag}" for tag in _OF_REPOSITORIES)),
+    "admin-others": ("admin", 1, *_CALLS, *(f"--exclude-tag={tag}" for tag in _OF_REPOSITORIES)),
+    "admin-sequences": ("admin", 12, "--phases", "stateful"),
+    "nobody": ("nobody", 1, "--phases", "examples,fuzzing,stateful" + (",coverage" if TIMES > 1 else "")),
 }
 
 

@@ -9,6 +9,8 @@ from falcon import testing
 from web_site import MAX_BODY, Site
 
 from catalogd.web.errors import is_git, is_registry
+from catalogd.web.operation import Operation
+from catalogd.web.parameters import PAGE
 from catalogd.web.routes import OPERATIONS
 
 NAMES = {
@@ -197,6 +199,24 @@ def test_another_content_type_is_a_415_that_says_what_is_right(site: Site, conte
 def test_json_may_say_that_it_is_utf_8(site: Site, content_type: str) -> None:
     reply = site.client.simulate_post(CREATE, body=b"{}", headers={"Content-Type": content_type})
     assert is_problem(reply, 422)
+
+
+@pytest.mark.parametrize("operation", [each for each in OURS if 415 in each.errors], ids=lambda operation: operation.id)
+def test_every_call_that_takes_a_body_refuses_a_compressed_one(site: Site, operation: Operation) -> None:
+    kind = operation.body.media_types[0] if operation.body else "application/json"
+    headers = {"Content-Encoding": "gzip", "Content-Type": kind}
+    client = site.with_token(site.accounts.create_token("alice", scopes=["registry", "admin"])[0])
+    path = operation.path.format(**NAMES)
+    assert is_problem(client.simulate_request(operation.method, path, body=b"\x1f\x8b", headers=headers), 415)
+
+
+@pytest.mark.parametrize(
+    "operation", [each for each in OURS if PAGE in each.parameters], ids=lambda operation: operation.id
+)
+def test_every_list_answers_404_past_its_end(site: Site, operation: Operation) -> None:
+    commit = site.create(f"past/{operation.id.lower()}").headers["catalog-commit"]
+    names = {**NAMES, "namespace": "past", "repo_name": operation.id.lower(), "commit": commit}
+    assert is_problem(site.client.simulate_get(operation.path.format(**names), params={"page": 10**9}), 404)
 
 
 def test_only_a_patch_takes_a_merge_patch(site: Site) -> None:
