@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 import pytest
 from falcon import testing
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 from web_site import IMAGE, Site
 
 from catalogd.web import openapi, page
@@ -197,6 +197,22 @@ def _linked(reply: testing.Result, expression: str) -> str:
     """What a runtime expression of OpenAPI finds in a reply."""
     kind, _, name = expression.removeprefix("$response.").partition("#/" if "#" in expression else ".")
     return reply.json[name] if kind == "body" else reply.headers[name.lower()]
+
+
+def test_null_in_a_merge_patch_is_described_and_brings_back_the_default_but_makes_nothing_public(site: Site) -> None:
+    changed = {"description": "x", "full_description": "y", "is_public": False, "logo": "x.png", "labels": {"a": "b"}}
+    site.create("described/nulls", **changed)
+    patch = dict.fromkeys((*changed, "build_config"))
+    with pytest.raises(ValidationError):
+        check({"$ref": "#/components/schemas/RepositoryPatch"}, patch)
+    assert site.client.simulate_patch("/v1/repositories/described/nulls", json=patch).status_code == 422
+    del patch["is_public"]
+    check({"$ref": "#/components/schemas/RepositoryPatch"}, patch)
+    assert site.client.simulate_patch("/v1/repositories/described/nulls", json=patch).status_code == 200
+    detail = site.client.simulate_get("/v1/repositories/described/nulls").json
+    assert {name: detail[name] for name in changed} == {
+        "description": "", "full_description": "", "is_public": False, "logo": "default-icon.jpg", "labels": {},
+    }  # fmt: skip
 
 
 def test_what_git_is_told_is_described_as_text() -> None:

@@ -52,7 +52,8 @@ def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
         "RepositoryPatch": {
             **object_of({**settable, **_patches(fields, members)}, optional=_SETTABLE),
             "additionalProperties": False,
-            "description": "A merge patch (RFC 7396): null removes a label, or a member of build_config.",
+            "description": "A merge patch (RFC 7396): null removes a label or a member of build_config, and brings "
+            "back the default of another field. What is public says true or false.",
         },
         "NewTag": {
             **object_of(
@@ -73,11 +74,16 @@ def _requests(fields: dict[str, Schema]) -> dict[str, Schema]:
     }
 
 
+def _or_null(value: Schema) -> Schema:
+    return {"anyOf": [value, {"type": "null"}]}
+
+
 def _patches(fields: dict[str, Schema], config: dict[str, Schema]) -> dict[str, Schema]:
     """Of what is merged. The null that removes a member is in the patch only: the schema checks the result."""
-    label = {"anyOf": [fields["labels"]["additionalProperties"], {"type": "null"}]}
-    members: dict[str, Schema] = {name: {"anyOf": [value, {"type": "null"}]} for name, value in config.items()}
+    label = _or_null(fields["labels"]["additionalProperties"])
+    members = {name: _or_null(value) for name, value in config.items()}
     return {
+        **{name: _or_null(fields[name]) for name in ("description", "full_description", "logo")},
         "labels": {**fields["labels"], "additionalProperties": label},
         "build_config": {**closed(members, optional=tuple(members)), "type": ["object", "null"]},
     }
