@@ -44,7 +44,7 @@ _LOCKLESS = frozenset(
 
 # Lock files that nobody of us waits for, by git's directory, and that keep git from all that it has to do there for
 # ever. Those of its maintenance are held by commands that lock nothing else.
-OTHER_LOCKS = (
+_OTHER_LOCKS = (
     "config.lock",
     "packed-refs.lock",
     "objects/pack/multi-pack-index.lock",
@@ -184,6 +184,12 @@ def clear_stale(lock_file: Path, scratch: Path, root: Path, *, patience: float =
         if is_held or time.monotonic() > deadline:
             return False
         time.sleep(0.05)
+
+
+def clear_others(git_dir: Path, scratch: Path, root: Path, patience: float) -> None:
+    """Remove git's locks that are neither on refs nor on the index, where their owners are dead; see clear_stale."""
+    for name in _OTHER_LOCKS:
+        clear_stale(git_dir / name, scratch, root, patience=patience, of_any_git=True)
 
 
 def _is_held(lock: os.stat_result, scratch: Path, root: Path, lockless: Collection[bytes]) -> bool | None:

@@ -38,7 +38,7 @@ from catalogd.store.files import read_or_none, remove_tree, replace_durably
 from catalogd.store.git import Git, GitFailed
 from catalogd.store.history import Change
 from catalogd.store.index import Followed, Index
-from catalogd.store.locks import OTHER_LOCKS, STALE_AFTER, CatalogLock, clear_stale, is_leftover
+from catalogd.store.locks import STALE_AFTER, CatalogLock, clear_others, clear_stale, is_leftover
 from catalogd.store.maintenance import Maintenance
 from catalogd.store.objects import EMPTY_TREE
 from catalogd.store.pack import TEMPORARY_PREFIX
@@ -129,7 +129,7 @@ class Store(Reader):
         try:
             with self.lock.held():
                 self._redo.open()
-                self._clear_locks()
+                clear_others(self._git.git_dir, self._scratch, self.root, _PATIENCE)
                 self._adopt(there)
                 self._recover()
             self._committer.note_index()  # no hand has written it, so the first write need not give way
@@ -402,20 +402,15 @@ class Store(Reader):
         }
         self._git.configure({key: value for key, value in wanted.items() if configured.get(key.lower()) != value})
 
-    def _clear_locks(self) -> None:
-        """Remove git's lock files whose owners are dead. The lock is held."""
-        for lock_file in self._branch.locks():
-            clear_stale(lock_file, self._scratch, self.root, patience=_PATIENCE)
-        for name in OTHER_LOCKS:
-            clear_stale(self._git.git_dir / name, self._scratch, self.root, patience=_PATIENCE, of_any_git=True)
-        self._index.clear_stale_lock(_PATIENCE)
-
     def _recover(self) -> None:
         """Mend what a kill or a power cut left: before anything is served. The lock is held."""
         # A server that runs may be about to put its own in place.
         begun = [file for file in self.private.glob(".followed.*") if is_leftover(file, file.name.rpartition(".")[2])]
         for leftover in [*self._packs.glob(TEMPORARY_PREFIX + "*"), *begun]:
             leftover.unlink(missing_ok=True)
+        for lock_file in self._branch.locks():
+            clear_stale(lock_file, self._scratch, self.root, patience=_PATIENCE)
+        self._index.clear_stale_lock(_PATIENCE)
         for leftover in self._scratch.iterdir():  # after the locks: these tell whose they were
             if is_leftover(leftover):
                 remove_tree(leftover)
