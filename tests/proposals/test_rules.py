@@ -167,6 +167,48 @@ def test_a_body_of_another_form_is_refused_with_its_place(site, body, pointer):
     assert open_numbers(site, "root") == []
 
 
+def test_a_policy_is_proposed_by_nothing_else_in_its_change(site):
+    with pytest.raises(Invalid, match="no other member beside policy") as error:
+        site.propose("root", {"policy": {}, "namespace": "acme"})
+    assert error.value.faults[0].pointer == "/changes/0"
+
+
+def test_a_review_of_another_form_is_refused_with_its_place(site):
+    view = site.propose("rita", web(**NEW))
+    for pointer, said in (
+        ("/verdict", {"verdict": "maybe"}),
+        ("/comment", {"verdict": "comment", "comment": " "}),
+        ("/comment", {"verdict": "request_changes"}),
+        ("/comment", {"comment": "nul\0"}),
+        ("/namespace", {"namespace": "acme", "repo_name": "secret"}),
+        ("/namespace", {"namespace": "../x", "repo_name": "web"}),
+        ("/pointer", {"pointer": "description"}),
+        ("/pointer", {"pointer": 5}),
+        ("/pointer", {"pointer": f"/{'x' * 1000}"}),
+    ):
+        with pytest.raises(Invalid) as error:
+            body = {"verdict": "approve", "head": view.proposal.head, **said}
+            site.proposals.review(site.as_("ada"), view.proposal.number, body)
+        assert error.value.faults[0].pointer == pointer, said
+    assert site.seen("ada", view).proposal.reviews == ()
+
+
+def test_a_resolution_of_another_form_is_refused_with_its_place(site):
+    view = site.propose("rita", web(**NEW))
+    for pointer, resolve in (
+        ("/resolve", "ours"),
+        ("/resolve", []),
+        ("/resolve/0", ["ours"]),
+        ("/resolve/0", [{"namespace": "acme", "repo_name": "web", "take": "ours"}]),
+        ("/resolve/0/take", [{"namespace": "acme", "repo_name": "web", "pointer": "/description", "take": "both"}]),
+        ("/resolve/0/namespace", [{"namespace": 5, "pointer": "/description", "take": "ours"}]),
+    ):
+        with pytest.raises(Invalid) as error:
+            site.proposals.revise(site.as_("rita"), view.proposal.number, {"resolve": resolve})
+        assert error.value.faults[0].pointer == pointer, resolve
+    assert site.seen("rita", view).proposal.head == view.proposal.head
+
+
 # Checks
 
 
