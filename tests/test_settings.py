@@ -174,6 +174,29 @@ def test_what_is_no_domain_for_e_mail_is_refused(domain):
     assert "must be a domain name" in refusal(flags={"email_domain": domain})
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("catalog", "", "the path of a directory"),
+        ("catalog", "a\0b", "the path of a directory"),
+        ("follow", "ext::sh -c true", "empty or a git repository"),
+        ("sync_secret", "too short", "16 to 200 characters"),
+        ("sync_secret", " begins with a space", "no space at either end"),
+        ("registry_user", "ada:secret", "without a colon"),
+        ("registry_password", "two\nlines", "text without control characters"),
+        ("registry_service", "", "such as registry.example.org"),
+        ("registry_service", "a\r\nb", "such as registry.example.org"),
+        ("trusted_proxy", "proxy.example.org", "an IP address, such as 127.0.0.1"),
+        ("trusted_proxy", 127, "an IP address, such as 127.0.0.1"),
+        ("registry_create", "sometimes", "existing, always"),
+    ],
+)
+def test_what_a_setting_cannot_be_is_refused_with_what_would_be_right(name, value, right):
+    detail = refusal(flags={name: value})
+    assert right in detail and detail.isprintable()
+    assert name not in ("follow", "sync_secret", "registry_password") or value not in detail
+
+
 def test_the_state_url_with_its_password_is_neither_in_a_refusal_nor_in_the_repr():
     assert "hunter2" not in refusal(environ={"CATALOGD_STATE_URL": "postgres//u:hunter2@h/d"})
     assert "hunter2" not in repr(load({"state_url": "postgresql://u:hunter2@h/d"}, {}, None))
