@@ -20,6 +20,8 @@ _PATIENCE = 0.01
 # Answers between two looks at what clients have sent.
 _AT_ONCE = 16
 _THREADS = 2
+# How often, in seconds, the thread that handles signals looks whether there are any.
+_GLANCE = 0.5
 
 
 class Polling:
@@ -49,8 +51,9 @@ class Polling:
         for thread in threads:
             thread.start()
         with self._turn:
+            # With an end: a signal that comes just before a wait does not end that, and is not handled until it ends.
             while not self._is_over:
-                self._turn.wait()
+                self._turn.wait(_GLANCE)
         if self._failure is not None:
             raise self._failure
 

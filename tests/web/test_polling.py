@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
 import time
@@ -156,3 +157,25 @@ def wait_for(holds: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 5
     while not holds():
         assert time.monotonic() < deadline
+
+
+@pytest.mark.slow
+def test_a_signal_that_does_not_wake_the_main_thread_is_handled_all_the_same() -> None:
+    told = threading.Event()
+    polling = Polling({}, told.is_set, lambda: 0.01)
+
+    def tell() -> None:
+        # As it is for one that comes just before the main thread begins to wait: nothing ends that wait.
+        signal.pthread_kill(threading.get_ident(), signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, lambda *_: told.set())
+    # Without a bound of its own the test would never end.
+    rescue = threading.Timer(5.0, told.set)
+    rescue.start()
+    try:
+        threading.Timer(0.1, tell).start()
+        polling.run()
+        assert rescue.is_alive(), "the signal was handled before anything else ended the wait"
+    finally:
+        rescue.cancel()
+        signal.signal(signal.SIGUSR1, before)
