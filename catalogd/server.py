@@ -39,6 +39,8 @@ _MAX_HEADERS = 64 * 1024
 _RECEIVE = 64 * 1024
 # Replies that a client has not read; beyond it, it gets no further ones. A single one may be larger.
 _MAX_PENDING = 4 * 1024 * 1024
+# What of one is kept in memory, before it goes to a file: 100 rows with long texts are 1.3 MB.
+_MAX_IN_MEMORY = 2 * 1024 * 1024
 # How long a connection may be silent, and how often that is looked at, in seconds.
 _IDLE, _CLEANUP = 60, 2
 # How long a client may take to send one request, in seconds: 8 MiB at 28 KiB/s.
@@ -324,6 +326,7 @@ def _adjustments(settings: Settings, sockets: list[socket.socket]) -> Limits:
         max_request_header_size=_MAX_HEADERS,
         recv_bytes=_RECEIVE,
         outbuf_high_watermark=_MAX_PENDING,
+        outbuf_overflow=_MAX_IN_MEMORY,
         connection_limit=_connection_limit(),
         channel_timeout=_IDLE,
         cleanup_interval=_CLEANUP,
