@@ -8,6 +8,8 @@ repacked by `git repack -adf`.
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import statistics
 import subprocess
@@ -17,7 +19,7 @@ from pathlib import Path
 
 from tests.benchmarks.catalogs import Served, catalogd, name_of, serving
 from tests.benchmarks.large import LARGEST, copy_of_catalog
-from tests.benchmarks.write_load import put
+from tests.benchmarks.write_load import put_so_many
 
 REPOSITORIES = min(10_000, LARGEST)
 EDITS = LARGEST
@@ -53,7 +55,7 @@ def _edit(served: Served) -> float:
     numbers = (_OFTEN if number % 100 == 0 else number * 7919 % REPOSITORIES for number in range(REPOSITORIES))
     paths = ["/v1/repositories/{}/{}".format(*name_of(number)) for number in numbers]
     server, token = (served.host, served.port, served.pid), f"Token {served.token}"
-    put(server, paths, token, "Edit", clients=CLIENTS, seconds=3600, requests=EDITS)
+    put_so_many(EDITS, server, paths, token, "Edit", clients=CLIENTS)
     return time.perf_counter() - start
 
 
@@ -62,7 +64,9 @@ def _histories(root: Path) -> str:
     rows = ["| history of a repository | median | most |", "| --- | --- | --- |"]
     with serving(root) as served:
         client = served.connect()
-        for what, page in (("the first page", 1), ("the tenth page", 10)):
+        _, answer = client.request("GET", path, b"")
+        last = math.ceil(json.loads(answer)["count"] / 20)
+        for what, page in (("the first page", 1), ("the tenth page", min(10, last))):
             taken = []
             for _ in range(READS):
                 start = time.perf_counter()
