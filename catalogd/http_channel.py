@@ -107,9 +107,12 @@ class Task(WSGITask):
         headers = [(_capitalized(name), value) for name, value in self.response_headers]
         names = {name for name, _ in headers}
         is_closing = self.request.headers.get("CONNECTION", "").lower() == "close"
-        is_usual = self.version == "1.1" and not is_closing and self.has_body and "Content-Length" in names
-        if not is_usual or names & _OF_THE_SERVER:
+        # waitress closes the connection after each 204 and 304, as it does where nobody knows how long a body is.
+        is_delimited = not self.has_body or "Content-Length" in names
+        if self.version != "1.1" or is_closing or not is_delimited or names & _OF_THE_SERVER:
             return super().build_response_header()
+        if not self.has_body:  # RFC 9110, section 8.6: a 204 must not have one
+            headers = [header for header in headers if header[0] != "Content-Length"]
         # The same for what almost every reply is, in half the time.
         headers += (("Date", _date(int(self.start_time))), ("Server", self.channel.server.adj.ident))
         headers.sort(key=itemgetter(0))

@@ -199,7 +199,23 @@ def test_headers_are_written_as_waitress_writes_them(settings, request_head, ver
         written.append((task.build_response_header(), task.close_on_finish, task.chunked_response))
     server.stop()
     server.run()
+    if not status.startswith("200") and not written[0][1]:
+        # waitress closes the connection where there is no body.
+        written[1] = (written[1][0].replace(b"Connection: close\r\n", b""), False, False)
     assert written[0] == written[1]
+
+
+@pytest.mark.parametrize("status", ["204 No Content", "304 Not Modified"])
+def test_a_connection_stays_after_a_reply_that_has_no_body(settings: Settings, status: str) -> None:
+    def bare(environ, start_response):
+        start_response(status, [("etag", '"x"')])
+        return []
+
+    with running(bare, settings) as wire, wire.connect() as connection:
+        for _ in range(3):
+            connection.sendall(GET)
+            answered, headers, body = read_reply(connection)
+            assert (answered, "connection" in headers, body) == (int(status[:3]), False, b"")
 
 
 def _has_ipv6_loopback() -> bool:
