@@ -39,7 +39,7 @@ _JSON = re.compile(r"^\{.*\}$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Writes:
-    """What a load has done: how many had success and how many had not; the seconds of all, of the median, of the 95th and
+    """What a load has done: how many had success and how many had not; the seconds of all, of the median, the 95th and
     the 99th percentile, and of the processor.
     """
 
