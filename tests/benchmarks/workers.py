@@ -36,7 +36,7 @@ def run() -> str:
             home = Path(directory) / workers
             home.mkdir()
             servers[workers] = stack.enter_context(serving(make(home, REPOSITORIES), "--workers", workers))
-        paths = ["/v1/repositories/{}/{}".format(*name_of(number)) for number in range(0, REPOSITORIES, 7)]
+        paths = ["/v1/repositories/{}/{}".format(*name_of(7))]
         targets = {name: Target(each.host, each.port, each.pid, paths) for name, each in servers.items()}
         for connections in CONNECTIONS:
             found = measure(targets, connections, rounds=ROUNDS, seconds=SECONDS)
