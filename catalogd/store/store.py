@@ -132,7 +132,6 @@ class Store(Reader):
                 clear_others(self._git.git_dir, self._scratch, self.root, _PATIENCE)
                 self._adopt(there)
                 self._recover()
-            self._committer.note_index()  # no hand has written it, so the first write need not give way
         except BaseException:
             self._let_go()
             raise
