@@ -53,7 +53,7 @@ def run() -> str:
         if programs() is not None:
             loads["Kinto on PostgreSQL, with history"] = stack.enter_context(_kinto_on_postgresql())
         taken = _rounds(loads)
-        commits = [_gitpython(directory, SIZES[0]), _gitpython(directory, LARGEST)]
+        commits = [_gitpython(directory, size) for size in dict.fromkeys((SIZES[0], LARGEST))]
     return "\n".join([*_table(taken, next(iter(loads))), "", *_table_of_gitpython(commits)])
 
 
