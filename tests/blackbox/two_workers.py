@@ -50,16 +50,20 @@ def _inode(process: int, ours: int, theirs: int) -> str | None:
 def one_of_each(served: Served, number: int = 2) -> list[Client]:
     """A client of each worker, with the admin's token, on a connection that stays."""
     found: dict[int, Client] = {}
+    others: list[Client] = []
 
     def another() -> bool:
         client = served.client()
         assert client.get("/healthz").status == 200
         worker = worker_of(served, client)
         if worker is None or worker in found:
-            client.close()
+            # Open until the end: the least busy worker takes the next one.
+            others.append(client)
         else:
             found[worker] = client
         return len(found) == number
 
     wait_for(another, 15.0, f"each of {number} workers takes a connection")
+    for client in others:
+        client.close()
     return [found[worker] for worker in sorted(found)]
