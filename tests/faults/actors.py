@@ -22,9 +22,11 @@ SHARED = ("one", "two", "three", "four")
 _TRIES = 2
 # How long a hand goes on with one commit, in seconds.
 _PATIENCE = 60.0
+_SET_CLOCK = "Set your clock"
 # Why a push or a commit by hand is refused that comes at the wrong moment, as git's user reads it.
 _RACES = (
     "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
+    _SET_CLOCK,
 )  # fmt: skip
 # Where the server was killed, another one may have got its port, which knows nobody of here.
 _OUTAGES = ("Couldn't connect", "hung up", "RPC failed", "Empty reply", "Connection reset", "Authentication failed")
@@ -292,6 +294,8 @@ class Pusher(GitActor):
             self.taken("push", path, self._sent, self._commit)
         else:
             self.refused("push", said)
+            if _SET_CLOCK in said:  # its commit was made while the clock was ahead
+                self._clone.git("commit", "-q", "--amend", "--reset-author", "--no-edit")
         return is_taken
 
     def may_give_up(self) -> bool:
