@@ -444,14 +444,20 @@ def test_a_server_ends_soon_while_its_registry_hangs(tmp_path, what):
         served.close()
 
 
+def _heed_control_c() -> None:
+    """Whoever runs the tests in the background may have it ignored."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def test_control_c_leaves_what_is_done_and_says_so(tmp_path):
     assert run(tmp_path, "init", "catalog").status == 0
     with pretended(acme__a={"1": A}, acme__b={"1": B}) as registry:
         registry.answer = lambda asked: registry.hang() if asked.path.startswith("/v2/acme/b/") else None
         command = [*PROGRAM, "import", "--registry", registry.url, "--catalog", "catalog"]
         with subprocess.Popen(
-            command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        ) as running:
+            command, cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            preexec_fn=_heed_control_c,
+        ) as running:  # fmt: skip
             wait_for(lambda: (tmp_path / "catalog/.git/catalogd/registry-import").is_file(), 10, "it has begun")
             wait_for(lambda: "acme/b" in registry.listings(), 10, "the second is read")
             wait_for(
