@@ -132,10 +132,10 @@ class Index:
         except FileNotFoundError:
             return None
 
-    def note_ours(self, of: tuple[int, int, int] | None = None) -> None:
-        """The index with this signature, by default as it is now, is ours and no hand's: told to all processes."""
+    def _note_ours(self, of: tuple[int, int, int]) -> None:
+        """The index with this signature is ours and no hand's: told to all processes."""
         new = self._scratch / f"{os.getpid()}-index.ours"
-        new.write_text(repr(of or self.signature()))
+        new.write_text(repr(of))
         os.replace(new, self._ours)
 
     def is_ours(self, of: tuple[int, int, int] | None) -> bool:
@@ -155,18 +155,10 @@ class Index:
         with self._alone() as alone:
             if not alone:
                 return False
-            if not self._lock.take():
-                clear_stale(self._lock.path, self._scratch, self._root)
-                return False
             # Main only grows, so what is read now is no older than what the index and `followed` are at.
             head = read_head() or EMPTY_TREE.id
-            copy = self._scratch / f"{os.getpid()}-index"
-            try:
-                self._bring_to(head, copy)
-            except BaseException:
-                copy.unlink(missing_ok=True)
-                self._lock.release()
-                raise
+            if not self._bring_to(head):
+                return False
             # After the index, never before: a hand's commit is judged by what is written here.
             if self._followed.newest() != head:
                 self._followed.append(head)
@@ -199,8 +191,14 @@ class Index:
         return values
 
     def refresh(self) -> None:
-        """Let git note which files are as the index says, so that the next `git status` need not read them."""
-        self._git.run("update-index", "-q", "--refresh", "--unmerged", "--ignore-missing", "--really-refresh")
+        """Let git note which files are as the index says, so that the next `git status` need not read them.
+
+        It is given up quietly while somebody else is at the index. Raises GitFailed.
+        """
+        options = ("-q", "--refresh", "--unmerged", "--ignore-missing", "--really-refresh")
+        with self._alone() as alone:
+            if alone:
+                self._rewrite(lambda copy: self._git.run("update-index", *options, env={"GIT_INDEX_FILE": str(copy)}))
 
     @contextmanager
     def _alone(self) -> Iterator[bool]:
@@ -215,30 +213,67 @@ class Index:
         finally:
             os.close(descriptor)
 
-    def _bring_to(self, head: str, copy: Path) -> None:
-        """Write what main has and the index has not, and give up the lock."""
+    def _bring_to(self, head: str) -> bool:
+        """Write what main has and the index has not. False while somebody else is at the index."""
         lagging: list[_Differing] = []
-        if self._file.exists():
-            lagging = self._lagging(head)
-            if not lagging:
-                self._verified = self.signature()
-                self._lock.release()
-                return
-            shutil.copyfile(self._file, copy)
-            self._update(copy, lagging)
-        else:
-            self._git.run("read-tree", head, env={"GIT_INDEX_FILE": str(copy)})
-        fsync(copy)
-        verified = signature(copy.stat())
-        self.note_ours(verified)
-        os.replace(copy, self._lock.path)
-        self._lock.commit()
-        self._verified = verified
-        self.brought_up += [Change(entry.path, entry.indexed, entry.mains) for entry in lagging]
 
-    def _lagging(self, head: str) -> list[_Differing]:
-        """The entries that main has left behind; what a hand has staged is none of them."""
-        differing = self._differing(head)
+        def bring(copy: Path) -> None:
+            if not copy.exists():
+                self._git.run("read-tree", head, env={"GIT_INDEX_FILE": str(copy)})
+                return
+            lagging.extend(self._lagging(head, copy))
+            if lagging:
+                self._update(copy, lagging)
+
+        if not self._rewrite(bring):
+            return False
+        self.brought_up += [Change(entry.path, entry.indexed, entry.mains) for entry in lagging]
+        return True
+
+    def _rewrite(self, work: Callable[[Path], object]) -> bool:
+        """Let git work on a copy, which becomes the index if nobody else has touched that. Whether it is done.
+
+        A hand's git fails at once where the index is locked, so it is for the moment of the rename only.
+        """
+        if self._lock.path.exists() and not clear_stale(self._lock.path, self._scratch, self._root):
+            return False
+        before = self.signature()
+        copy = self._scratch / f"{os.getpid()}-index"
+        try:
+            if before is not None:
+                # With its time, by which git knows the files that it has to look into.
+                shutil.copy2(self._file, copy)
+            copied = signature(copy.stat()) if before is not None else None
+            work(copy)
+            verified = signature(copy.stat())
+            if verified == copied:
+                self._verified = before
+                return self.signature() == before
+            fsync(copy)
+            return self._replace(copy, before, verified)
+        finally:
+            copy.unlink(missing_ok=True)
+
+    def _replace(self, copy: Path, before: tuple[int, int, int] | None, verified: tuple[int, int, int]) -> bool:
+        """The copy becomes the index, unless that is not what was copied any more."""
+        if not self._lock.take():
+            return False
+        try:
+            if self.signature() != before:
+                self._lock.release()
+                return False
+            self._note_ours(verified)
+            os.replace(copy, self._lock.path)
+            self._lock.commit()
+        except BaseException:
+            self._lock.release()
+            raise
+        self._verified = verified
+        return True
+
+    def _lagging(self, head: str, index: Path) -> list[_Differing]:
+        """The entries of an index that main has left behind; what a hand has staged is none of them."""
+        differing = self._differing(head, index)
         base = self._followed.newest()
         moved = {}
         if differing and base not in (None, head):
@@ -268,8 +303,9 @@ class Index:
         self._staged = {e.path: e.indexed for e in entries if e.path not in is_found}
         return found
 
-    def _differing(self, head: str) -> list[_Differing]:
-        raw = self._git.run("diff-index", "--cached", *DIFF[2:], head, "--").decode("utf-8", "surrogateescape")
+    def _differing(self, head: str, index: Path) -> list[_Differing]:
+        arguments = ("diff-index", "--cached", *DIFF[2:], head, "--")
+        raw = self._git.run(*arguments, env={"GIT_INDEX_FILE": str(index)}).decode("utf-8", "surrogateescape")
         fields = raw.split("\0")
         differing = []
         for line, path in zip(fields[0:-1:2], fields[1::2], strict=True):

@@ -371,12 +371,11 @@ class Store(Reader):
             self._committer.stop(error)
 
     def refresh_index(self) -> None:
-        """Let git note that the files are as the index says; it gives up quietly while another git is at work."""
+        """As Index.refresh(); entries that differ from the working tree are no failure."""
         try:
             self._index.refresh()
         except GitFailed:
             log.debug("the index has entries that differ from the working tree")
-        self._index.note_ours()
         self._committer.note_index()
 
     # Opening

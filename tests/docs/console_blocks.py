@@ -21,13 +21,11 @@ _KEPT = ("PIP_", "SSL_", "REQUESTS_", "HTTP", "http", "NO_PROXY", "no_proxy")
 _NOT_AT_THE_TOP = frozenset({".git", ".venv", "catalog", "build", "dist"})
 _NOWHERE = frozenset({"__pycache__", "catalogd.egg-info", ".hypothesis", ".pytest_cache", ".ruff_cache"})
 _MARK = "-- next command --"
-# A reader takes longer than this from one block to the next; git's index follows within it, mostly much sooner, and
-# git has noted then which files are as it says, for which it holds the index's lock.
+# A reader takes longer than this from one block to the next; git's index follows within it, mostly much sooner.
 _PAUSE = """for _ in {1..30}; do
     [ -n "$(git --no-optional-locks -C '%s' status --porcelain 2>/dev/null)" ] || break
     sleep 0.05
-done
-sleep 0.5"""
+done"""
 
 _NORMAL = (
     (re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3})?Z"), "<time>"),

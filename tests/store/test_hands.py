@@ -7,12 +7,14 @@ import random
 import subprocess
 import threading
 import time
+from pathlib import Path
 
 import pytest
 from store_tools import complaints, files_at, history_of, put, put_all, run_git
 
 from catalogd.errors import CatalogdError, EditedByHand, Unavailable
 from catalogd.store import Store
+from catalogd.store.git import Git
 
 pytestmark = pytest.mark.slow
 
@@ -248,6 +250,47 @@ def test_an_api_write_right_after_a_commit_by_hand_is_in_the_index_too(there, st
     put(store, DOCUMENT, b"3\n")
     assert store.follow_index()
     assert status(there) == ""
+
+
+def test_a_hand_need_not_wait_while_git_brings_the_index_along(there, store, monkeypatch):
+    put(store, "data/a/new.json", b"{}\n")
+    run, held = Git.run, []
+
+    def looking(self, *arguments, **options):
+        held.append((there / ".git/index.lock").exists())
+        return run(self, *arguments, **options)
+
+    monkeypatch.setattr(Git, "run", looking)
+    assert store.follow_index()
+    store.refresh_index()
+    assert len(held) >= 3 and not any(held)
+    assert complaints(there) == []
+
+
+@pytest.mark.parametrize("work", ["follow_index", "refresh_index"])
+def test_what_a_hand_stages_while_git_works_on_the_index_stays(there, store, monkeypatch, work):
+    put(store, "data/a/new.json", b"{}\n")
+    if work == "refresh_index":
+        assert store.follow_index()
+        (there / "data/a/new.json").touch()  # so that there is something to note
+    (there / "mine").write_text("x")
+    run, commands = Git.run, []
+
+    def staging(self, *arguments, **options):
+        done = run(self, *arguments, **options)
+        if "update-index" in arguments and not commands:
+            commands.append(arguments)
+            assert run_git(there, "add", "mine").returncode == 0
+        return done
+
+    monkeypatch.setattr(Git, "run", staging)
+    getattr(store, work)()
+    assert commands and "mine" in staged(there)
+    assert store.follow_index() and staged(there) == {"mine"}
+
+
+def staged(there: Path) -> set[str]:
+    return set(run_git(there, "diff", "--cached", "--name-only").stdout.split())
 
 
 def test_an_index_that_git_writes_back_from_before_is_noticed(there, store):
