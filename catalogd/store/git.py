@@ -17,7 +17,7 @@ from typing import IO, BinaryIO, NamedTuple
 import git as gitpython
 from git.exc import GitError
 
-from catalogd.errors import CatalogdError, NotACatalog, StoreFailed
+from catalogd.errors import CatalogdError, NotACatalog, Unavailable
 
 # `git repack --cruft` came with 2.37.
 MINIMUM_VERSION = (2, 37)
@@ -44,14 +44,20 @@ class ObjectTooLarge(CatalogdError):
         self.size = size
 
 
-class MissingObject(StoreFailed, KeyError):
+class MissingObject(Unavailable, KeyError):
     """git has no object of that id, or not the whole of it."""
+
+    _RETRY_AFTER = 60
 
     def __init__(self, object_id: str):
         super().__init__(
             f"git cannot read the object {object_id}. `catalogd doctor` tells what else is damaged; "
-            "restore the catalog from a clone or a backup."
+            "restore the catalog from a clone or a backup.",
+            self._RETRY_AFTER,
         )
+
+    def __str__(self) -> str:
+        return self.detail  # KeyError would quote it
 
 
 class Git:
@@ -172,18 +178,14 @@ class Git:
 
     @contextmanager
     def objects(self, object_ids: Iterable[str]) -> Iterator[Iterator[tuple[str, bytes]]]:
-        """(id, content) of many objects in their order: git reads ahead in a process of its own. Raises KeyError."""
+        """(id, content) of many objects in their order: git reads ahead in a process of its own.
+
+        It ends at one that git cannot read: read_object() says why.
+        """
         with tempfile.TemporaryFile() as asked:
             asked.writelines(f"{object_id}\n".encode() for object_id in object_ids)
             asked.seek(0)
-            child = subprocess.Popen(
-                ["git", f"--git-dir={self.git_dir}", "cat-file", "--batch", "--buffer"],
-                cwd=self._root,
-                bufsize=_READ_AHEAD,
-                stdin=asked,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            child = self._cat_file("--buffer", stdin=asked, bufsize=_READ_AHEAD)
         try:
             assert child.stdout is not None
             yield _answers(child.stdout)
@@ -192,16 +194,8 @@ class Git:
             child.communicate()
 
     def _ask(self, object_id: str) -> tuple[str, bytes]:
-        # Not GitPython's: it leaves what git says on standard error unread, and of torn packs git says so much that
-        # it waits for a reader in the end.
         if self._reader is None:
-            self._reader = subprocess.Popen(
-                ["git", f"--git-dir={self.git_dir}", "cat-file", "--batch"],
-                cwd=self._root,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-            )
+            self._reader = self._cat_file()
         asked, answers = self._reader.stdin, self._reader.stdout
         assert asked is not None and answers is not None
         asked.write(object_id.encode() + b"\n")
@@ -220,6 +214,20 @@ class Git:
             raise BrokenPipeError("git cat-file has ended in the middle of an answer, or answers another question")
         return kind, data
 
+    def _cat_file(
+        self, *options: str, stdin: IO[bytes] | int = subprocess.PIPE, bufsize: int = -1
+    ) -> subprocess.Popen[bytes]:
+        # Not GitPython's: it leaves what git says on standard error unread, and of torn packs git says so much that
+        # it waits for a reader in the end.
+        return subprocess.Popen(
+            ["git", f"--git-dir={self.git_dir}", "cat-file", "--batch", *options],
+            cwd=self._root,
+            bufsize=bufsize,
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+
     def _end_reader(self) -> None:
         if self._reader is not None:
             self._reader.kill()
@@ -228,14 +236,12 @@ class Git:
 
 
 def _answers(stream: IO[bytes]) -> Iterator[tuple[str, bytes]]:
-    while line := stream.readline():
-        found, _, size = line.split(b" ")
-        if not size.strip().isdigit():
-            raise KeyError(found.decode())
-        data = stream.read(int(size) + 1)
-        if len(data) != int(size) + 1:
-            raise BrokenPipeError("git cat-file has ended in the middle of an answer")
-        yield found.decode(), data[:-1]
+    while len(words := stream.readline().split()) == 3:  # of one that is missing git says two
+        found, size = words[0].decode(), int(words[2])
+        data = stream.read(size + 1)
+        if len(data) != size + 1:
+            return
+        yield found, data[:-1]
 
 
 def fsck(git: Git) -> list[str]:

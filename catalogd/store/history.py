@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -98,11 +99,7 @@ def read_log(stream: BinaryIO) -> Iterator[Commit]:
 
 def read_raw_diff(raw: bytes) -> list[Change]:
     """The changes in the output of `git diff-tree -r --raw --no-abbrev --no-renames -z`."""
-    fields = raw.decode("utf-8", "surrogateescape").split("\0")
-    changes = []
-    for status, path in zip(fields[0:-1:2], fields[1::2], strict=True):
-        changes += _change(status, path)
-    return changes
+    return list(read_raw_stream(io.BytesIO(raw)))
 
 
 def read_raw_stream(stream: BinaryIO) -> Iterator[Change]:

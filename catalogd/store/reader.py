@@ -45,14 +45,17 @@ class Reader:
         return self._branch.look()
 
     def snapshot(self, commit: str | None = None) -> Snapshot:
-        """The files at a commit, or now. Raises NotFound where the catalog has no such commit."""
-        commit = commit or self.head()
-        if commit is None:
+        """The files at a commit, or now. Raises NotFound where the catalog has no such commit, and MissingObject."""
+        head = commit or self.head()
+        if head is None:
             return Snapshot(self._objects, None, EMPTY_TREE)
         try:
-            return Snapshot(self._objects, commit, self._objects.tree(self._objects.root_of(commit)))
+            root = self._objects.root_of(head)
         except KeyError:
+            if commit is None:  # main's own
+                raise
             raise NotFound(f"There is no commit {commit}.") from None
+        return Snapshot(self._objects, head, self._objects.tree(root))
 
     def blob(self, blob_id: str) -> bytes:
         """The content of a blob. Raises KeyError."""

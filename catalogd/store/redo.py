@@ -162,8 +162,8 @@ class Redo:
                 group.add_again(made)
         except (KeyError, ValueError) as error:
             raise NotACatalog(
-                f"The journal holds commit {record.tip}, which cannot be made again: {error}. "
-                "Restore the catalog from a clone or a backup."
+                f"The journal holds commit {record.tip}, which cannot be made again: something that it is made from "
+                "is lost or broken. Restore the catalog from a clone or a backup."
             ) from error
         group.pack.write(self._object_directory / "pack", durable=True)
         group.keep()

@@ -88,9 +88,13 @@ class ObjectCache:
         """Keep the trees of a group of commits, and let go of those that an earlier one has replaced."""
         new = list(trees)
         replaced = [tree.splice.base for tree in new if tree.splice is not None]
+        current = {tree.id for tree in new}
         for tree in new:
             self.keep_tree(tree)
         with self._guard:
+            # A revert makes one the newest again that was replaced just before.
+            for earlier in (*self._replaced, replaced):
+                earlier[:] = [tree_id for tree_id in earlier if tree_id not in current]
             self._replaced.append(replaced)
             if len(self._replaced) > _GROUPS_KEPT:
                 for tree_id in self._replaced.popleft():

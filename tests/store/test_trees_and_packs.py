@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from store_tools import complaints, files_at, put, put_all, run_git, wait_for
 
 from catalogd.errors import Conflict
-from catalogd.store import Store, blob_id
+from catalogd.store import MissingObject, Store, blob_id
 from catalogd.store.objects import EMPTY_TREE, FILE_MODE, TREE_MODE, Entry, Tree
 from catalogd.store.pack import Pack, link_packs
 
@@ -200,3 +200,24 @@ def test_packs_are_linked_as_a_whole_or_not_at_all(tmp_path):
         "pack-1.pack": b"objects",
         "pack-1.idx": b"where they are",
     }
+
+
+def test_a_lost_object_among_many_is_named_and_hides_no_other(root, store):
+    put_all(store, {f"data/a/{number}.json": b"%d\n" % number for number in range(100)})
+    snapshot = store.snapshot()
+    blobs = [snapshot.id_of(f"data/a/{number}.json") for number in range(100)]
+    lost = "1" * 40
+    with store.blobs([*blobs[:50], lost, *blobs[50:]]) as contents:
+        assert [contents(blob) for blob in blobs[:50]] == [b"%d\n" % number for number in range(50)]
+        with pytest.raises(MissingObject, match=lost):
+            contents(lost)
+        assert [contents(blob) for blob in blobs[50:]] == [b"%d\n" % number for number in range(50, 100)]
+
+
+def test_a_tree_that_a_revert_has_made_the_newest_again_stays_in_memory(store):
+    for data in (b"1\n", b"2\n", b"1\n"):
+        put(store, "data/a/b.json", data)
+    newest = store.snapshot().id_of("data/a")
+    for number in range(5):
+        put(store, "data/other/c.json", b"%d\n" % number)
+    assert newest in store._objects._trees
