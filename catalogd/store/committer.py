@@ -112,7 +112,6 @@ class Committer:
         self._lagging: dict[str, set[str | None]] = {}
         self._failure = shares.failure
         self._is_lagging = shares.lagging
-        self.packs_written = 0
 
     def submit(self, edit: Edit) -> Outcome:
         """Commit an edit; returns when it is durable and the working tree and the followers have it.
@@ -160,6 +159,9 @@ class Committer:
             while not settled():
                 self._give_way()
                 self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
+                if not settled():
+                    with self._turn:
+                        self._turn.notify_all()
         finally:
             with self._turn:
                 self._is_led = False
@@ -306,13 +308,14 @@ class Committer:
             raise self.stop(unsure.__cause__) from unsure
         except OSError as error:
             raise self.failed(error) from error
-        self.packs_written += 1
         group.keep()
         # From here on the commits are durable: nothing may turn them into an error any more.
         try:
             prepared.put_in_place()
-            for path in group.files:
-                self._lagging.pop(path, None)
+            if self._lagging:
+                for path in group.files:
+                    self._lagging.pop(path, None)
+                self._is_lagging.set(bool(self._lagging))
         except OSError:
             log.exception("the working tree is behind main; it is brought up to date when the disk allows")
             prepared.discard()

@@ -77,18 +77,18 @@ class Publication:
         Many files become several commits, none of which is shown before the last one is there. Hold the lock. Raises
         OSError; what was begun is done again then.
         """
-        _, _, branch = self._open()
+        branch = self._open()[2]
         shown = newest = branch.read()
         for some in _some_at_once(files):
             newest = self._commit(newest, some)
         if newest is None:
             newest = self._commit(None, {})
         if newest != shown:
-            branch.move(shown, newest or "")
+            branch.move(shown, newest)
         replace_durably(self._of, commit.encode() + b"\n")
         self._keep_house()
 
-    def _commit(self, parent: str | None, files: Mapping[str, bytes | None]) -> str | None:
+    def _commit(self, parent: str | None, files: Mapping[str, bytes | None]) -> str:
         """A commit that main is not at yet; `parent` where there is nothing to change."""
         group = Group(self._open()[1], parent, follows=False)
         changed = {path: data for path, data in files.items() if group.changes(path, data)}
@@ -97,6 +97,7 @@ class Publication:
             group.add(edit, f"Publish {len(changed)} change{'' if len(changed) == 1 else 's'}", changed)
             group.pack.write(self._directory / "objects" / "pack", durable=True)
             group.keep()
+        assert group.newest is not None
         return group.newest
 
     def _keep_house(self) -> None:

@@ -121,7 +121,7 @@ class Store(Reader):
         self._after_move = after_move
         self._server_lock: int | None = None
         self._redo = Redo(self.private / "journal", self._git, self._branch, self._objects)
-        self._worktree = WorkTree(self.root, self._scratch, before_replacing=self._redo.unsettle)
+        self._worktree = WorkTree(self.root, self._scratch, before_replacing=self._unsettle)
         self._committer = Committer(
             self.lock, self._branch, self._objects, self._worktree, self._index, self._redo, self._packs, after_commit,
             shares,
@@ -310,11 +310,6 @@ class Store(Reader):
         """The I/O error after which writes are refused, if there was one."""
         return self._committer.failure
 
-    @property
-    def packs_written(self) -> int:
-        """How many packs this process has written: a sign of when to fold."""
-        return self._committer.packs_written
-
     def locked_if_free(self) -> AbstractContextManager[bool]:
         """The catalog's lock if nobody holds it; see CatalogLock.held_if_free."""
         return self.lock.held_if_free()
@@ -369,6 +364,14 @@ class Store(Reader):
                     self._redo.checkpoint()
         except OSError as error:
             self._committer.stop(error)
+
+    def _unsettle(self) -> None:
+        """As Redo.unsettle(); who knows what an I/O error there has left of the writes before it."""
+        try:
+            self._redo.unsettle()
+        except OSError as error:
+            self._committer.stop(error)
+            raise
 
     def refresh_index(self) -> None:
         """As Index.refresh(); entries that differ from the working tree are no failure."""

@@ -76,6 +76,10 @@ def files_at(root: Path, commit: str = "main") -> dict[str, bytes]:
     return files
 
 
+def packs_of(root: Path) -> set[str]:
+    return {pack.name for pack in (root / ".git/objects/pack").glob("pack-*.pack")}
+
+
 def complaints(root: Path) -> list[str]:
     """What fsck and status say of the catalog, and files that somebody has left behind."""
     fsck = run_git(root, "fsck", "--strict", "--no-dangling")

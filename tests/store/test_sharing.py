@@ -13,7 +13,7 @@ from store_tools import complaints, files_at, increment, put, put_all, run_git, 
 
 from catalogd.errors import AlreadyServed, NotACatalog, NotFound, StoreFailed
 from catalogd.shared.shares import Shares
-from catalogd.store import Store
+from catalogd.store import Change, Store, redo
 
 pytestmark = pytest.mark.slow
 
@@ -75,6 +75,32 @@ def test_after_an_io_error_of_one_worker_no_other_takes_a_write(root):
         put(stores[1], "data/a/b.json", b"1\n")
     for store in stores:
         store.close()
+
+
+def test_a_worker_whose_file_was_written_after_all_holds_up_no_index(root, tmp_path):
+    shares = Shares(2, tmp_path / "workers")
+    store = Store(root, shares=shares)
+    put(store, "data/a/b.json", b"1\n")
+    with store.lock.held():
+        store._committer.lags([Change("data/a/b.json", None, None)])
+    put(store, "data/a/b.json", b"2\n")
+    shares.lagging.be(1)
+    assert not shares.lagging.is_up_elsewhere()
+    store.close()
+
+
+def test_a_sync_that_fails_before_files_are_replaced_ends_writes(root, store, monkeypatch):
+    put(store, "data/a/b.json", b"1\n")
+    store._redo.checkpoint()
+    put(store, "data/a/b.json", b"2\n")
+
+    def fails(_disk: object) -> None:
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+    monkeypatch.setattr(redo, "sync_file_system", fails)
+    with pytest.raises(OSError):
+        store._worktree._before_replacing()
+    assert store.failure == "Input/output error"
 
 
 def test_stores_that_follow_the_index_at_once_leave_it_at_main(root):
