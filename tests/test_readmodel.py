@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 from catalogd.documents import Role
 from catalogd.errors import Malformed, NotFound, Unavailable
 from catalogd.readmodel import ORDERINGS, ReadModel, Writer, listing
-from catalogd.readmodel.documents import ListQuery
 from catalogd.readmodel.history import CHANGES_SHOWN
+from catalogd.readmodel.listing import ListQuery
 
 
 @dataclass(frozen=True)
@@ -265,7 +265,7 @@ def test_every_ordering_is_read_from_an_index(
     query = ListQuery(namespace, None, None, (), ANYONE, None)
     with sqlite3.connect(file) as connection:
         steps = connection.execute(
-            f"EXPLAIN QUERY PLAN {query.page(ordering)}", {**query.parameters, "limit": 20, "offset": 0}
+            f"EXPLAIN QUERY PLAN {query._page(ordering)}", {**query.parameters, "limit": 20, "offset": 0}
         )
         plan = " ".join(step[3] for step in steps)
     assert "COVERING INDEX" in plan

@@ -5,7 +5,7 @@ It holds nothing that git does not: it may be deleted at will (all of `readmodel
 
 from __future__ import annotations
 
-from catalogd.readmodel.documents import ORDERINGS
+from catalogd.readmodel.listing import ORDERINGS
 from catalogd.readmodel.model import ReadModel
 from catalogd.readmodel.projection import BATCH_TRAILER, fault_in
 from catalogd.readmodel.shapes import (

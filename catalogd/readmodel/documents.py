@@ -8,11 +8,9 @@ from collections.abc import Iterator, Sequence
 from catalogd.documents import Stored
 from catalogd.readmodel import schema
 from catalogd.readmodel.connections import Connections
-from catalogd.readmodel.listing import ORDERINGS, Counts, ListQuery
+from catalogd.readmodel.listing import Counts, ListQuery
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import PathFault, Row, Summaries, Tags, Visibility
-
-__all__ = ["ORDERINGS", "DocumentQueries", "ListQuery"]
 
 
 class DocumentQueries:

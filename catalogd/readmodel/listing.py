@@ -75,19 +75,15 @@ class ListQuery:
     ) -> tuple[int, list[int]]:
         """(how many pass all filters, the ids of a page of them); `counts` as from Counts."""
         # Whoever may see them.
-        matches = self._number(connection, f"SELECT count(*) FROM {_matching('search')}") if self._is_search else 0
+        query = f"SELECT count(*) FROM {_matching('search')}"
+        matches = self._counted(connection, query, counts) if self._is_search else 0
         if matches > _FEW:
             found = self._ranked if ordering is None else self._ordered
-            return self._count_frequent(connection, matches), found(connection, ordering, limit, offset)
-        counted = (self.count(), *self.parameters.items())
-        if counted not in counts:
-            counts[counted] = self._number(connection, self.count())
-        return counts[counted], self._ids(connection, self.page(ordering), limit, offset)
+            return self._count_frequent(connection, matches, counts), found(connection, ordering, limit, offset)
+        query = f"SELECT count(*) FROM {self._source()} {self._filter(self._matched())}"
+        return self._counted(connection, query, counts), self._ids(connection, self._page(ordering), limit, offset)
 
-    def count(self) -> str:
-        return f"SELECT count(*) FROM {self._source()} {self._filter(self._matched())}"
-
-    def page(self, ordering: str | None) -> str:
+    def _page(self, ordering: str | None) -> str:
         return (
             f"SELECT document.id FROM {self._source()} {self._filter(self._matched())}"
             f" ORDER BY {self._order(ordering)} LIMIT :limit OFFSET :offset"
@@ -95,14 +91,15 @@ class ListQuery:
 
     # -- what very many documents match
 
-    def _count_frequent(self, connection: sqlite3.Connection, matches: int) -> int:
+    def _count_frequent(self, connection: sqlite3.Connection, matches: int, counts: dict[object, int]) -> int:
         if len(self._conditions) == (1 if self._hidden else 0):  # no filter but the caller's visibility
             hidden = 0
             if self._hidden:
                 query = f"SELECT count(*) FROM document WHERE {self._hidden} AND {_among(_matched_by('search'))}"
-                hidden = self._number(connection, query)
+                hidden = self._counted(connection, query, counts)
             return matches - hidden
-        return self._number(connection, f"SELECT count(*) FROM document {self._filter(_among(_matched_by('search')))}")
+        query = f"SELECT count(*) FROM document {self._filter(_among(_matched_by('search')))}"
+        return self._counted(connection, query, counts)
 
     def _ordered(
         self, connection: sqlite3.Connection, ordering: str | None, limit: int, offset: int, *conditions: str
@@ -136,6 +133,12 @@ class ListQuery:
             return _among(_matched_by(rank))
         self.parameters[f"ids_{rank}"] = json.dumps(ids)
         return f"document.id IN (SELECT value FROM json_each(:ids_{rank}))"
+
+    def _counted(self, connection: sqlite3.Connection, query: str, counts: dict[object, int]) -> int:
+        key = (query, *self.parameters.items())
+        if key not in counts:
+            counts[key] = self._number(connection, query)
+        return counts[key]
 
     def _number(self, connection: sqlite3.Connection, query: str) -> int:
         return int(connection.execute(query, self.parameters).fetchone()[0])
