@@ -57,11 +57,11 @@ class UseCases:
     def _row(self, caller: Caller, namespace: str, repo_name: str) -> Row:
         """The newest document, if the caller may read it. Raises NotFound, Malformed."""
         self._mirror.check()
+        names.check_name(namespace, "namespace")
+        names.check_name(repo_name, "repo_name")
         row = self._model.get(namespace, repo_name, private=False)
         if row is not None:
             return row
-        names.check_name(namespace, "namespace")
-        names.check_name(repo_name, "repo_name")
         # Asked for what is not there, too: nobody is to learn from the time that it takes whether it is.
         if self._may_read(caller, namespace, False):
             row = self._model.get(namespace, repo_name)

@@ -55,6 +55,8 @@ class Catalog(
         self._moments = Moments(mirror.store, mirror.model)
         self._index_at: str | None = None
         self._index_refreshed: str | None = None
+        # Where the read model was when it was first found behind main, and when that was.
+        self._behind: tuple[str | None, float] | None = None
 
     @classmethod
     def open(
@@ -104,7 +106,10 @@ class Catalog(
 
     def notice(self) -> None:
         """What a server does a few times a second: look whether others have moved main."""
-        self._mirror.check()
+        try:
+            self._mirror.check()
+        finally:
+            self._stays_behind(self._model.mirrored(), self._store.head())
 
     def follow_index(self) -> None:
         """Let git's index follow main; once nothing moves any more, note which files are unchanged."""
@@ -129,7 +134,7 @@ class Catalog(
             log.exception("the catalog cannot be read")
             return {"status": "failing", "commit": None, "store": {}, "read_model": {}, "faults": 0}
         failure = self._store.failure
-        behind = stats.commit != head and self._stays_behind(stats.commit)
+        behind = self._stays_behind(stats.commit, head)
         degraded = failure is not None or stats.faults > 0 or behind
         return {
             "status": "degraded" if degraded else "ok",
@@ -144,11 +149,12 @@ class Catalog(
             "faults": stats.faults,
         }
 
-    def _stays_behind(self, mirrored: str | None) -> bool:
-        """Whether the read model stays at that commit while main is elsewhere: whoever writes brings it along."""
-        until = time.monotonic() + _BROUGHT_ALONG
-        while self._model.mirrored() == mirrored != self._store.head():
-            if time.monotonic() > until:
-                return True
-            time.sleep(0.01)
-        return False
+    def _stays_behind(self, mirrored: str | None, head: str | None) -> bool:
+        """Whether the read model has been at that commit for long while main was elsewhere: writers bring it along."""
+        if mirrored == head:
+            self._behind = None
+            return False
+        found = self._behind
+        if found is None or found[0] != mirrored:
+            found = self._behind = mirrored, time.monotonic()
+        return time.monotonic() - found[1] > _BROUGHT_ALONG

@@ -60,8 +60,8 @@ class Mirror:
         """Before a read: if main was moved by someone else, follow it.
 
         Where the lock is held, that is by a writer who brings the read model up to date himself before he
-        acknowledges anything. So what is read without waiting for him is the state before his writes. Where he could
-        not bring it up to date, or it was begun anew, the lock is waited for.
+        acknowledges anything. So what is read without waiting for him is the state before his writes. Where one
+        of this process could not bring it up to date, or it was begun anew, the lock is waited for.
         """
         opened = self.model.opened
         head = self.store.head_looked_at()
