@@ -74,7 +74,7 @@ class Changes:
     def __init__(self, path: Path):
         self._connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._guard = threading.Lock()
-        self._values: tuple[int | None, dict[str, object]] = (None, {})
+        self._kept: tuple[object, object] = (None, None)
 
     def version(self) -> int | None:
         """Another number after each change by another connection; None where it cannot be told now."""
@@ -90,13 +90,10 @@ class Changes:
             with self._guard:
                 # The version first: a value may be newer than it, but never older.
                 version = self._connection.execute("PRAGMA data_version").fetchone()[0]
-                at, values = self._values
-                if at != version:
-                    self._values = version, values = version, {}
-                if query not in values:
+                if self._kept[0] != (version, query):
                     row = self._connection.execute(query).fetchone()
-                    values[query] = row[0] if row else None
-                return values[query]
+                    self._kept = (version, query), row[0] if row else None
+                return self._kept[1]
         except sqlite3.Error:
             return None
 

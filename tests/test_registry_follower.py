@@ -8,6 +8,7 @@ import json
 import subprocess
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,15 @@ class Followed:
 
     def _open(self) -> None:
         self.catalog = Catalog.open(self.root)
-        self.follower = RegistryFollower(self.catalog, self.state, lambda _namespace: True)
+        self.follower = self.follower_anew()
+
+    def follower_anew(self) -> RegistryFollower:
+        """One that remembers nothing, and what has become of its changes."""
+        self.became: Counter[str] = Counter()
+        told = self.became
+        return RegistryFollower(
+            self.catalog, self.state, lambda _namespace: True, told=lambda what, number: told.update({what: number})
+        )
 
     def restart(self) -> None:
         self.catalog.close()
@@ -87,7 +96,7 @@ def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Followed]:
 def followed(shared: Followed) -> Followed:
     """A follower that remembers nothing of other tests; their repositories are of other names."""
     assert shared.follower.waiting() == 0
-    shared.follower = RegistryFollower(shared.catalog, shared.state, lambda _namespace: True)
+    shared.follower = shared.follower_anew()
     return shared
 
 
@@ -246,7 +255,7 @@ def test_a_full_catalog_waits_and_a_full_document_is_said(
     hand(followed, one, json.dumps({**document, "tags": full}).encode())
     followed.tell(change(one, "one-more", at=5), change(two))
     assert followed.follower.step()
-    assert followed.follower.counts["unfit"] == 1
+    assert followed.became["unfit"] == 1
     assert f"{one} does not fit" in caplog.text
     assert (followed.told(one)[0], followed.told(two)[0]) == (1, 1)
     with monkeypatch.context() as patch:

@@ -10,7 +10,7 @@ import logging
 import secrets
 import threading
 import time
-from collections import Counter, OrderedDict
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from typing import Any
@@ -50,7 +50,7 @@ Name = tuple[str, str]
 
 
 class RegistryFollower:
-    """One thread of the server. `wake` is for any thread; `counts` are of what became of changes."""
+    """One thread of the server. `wake` is for any thread."""
 
     def __init__(
         self,
@@ -75,7 +75,6 @@ class RegistryFollower:
         self._tried = 0
         self._said: set[tuple[str, str]] = set()
         self._told = told
-        self.counts: Counter[str] = Counter()
 
     def wake(self) -> None:
         """Changes wait."""
@@ -138,8 +137,7 @@ class RegistryFollower:
         deleted = self._state.deleted_tags({(row.namespace, row.repo_name) for row in rows})
         names = {(row.namespace, row.repo_name) for row in rows}
         new = names - self._catalog.known(names)
-        # Asked even of those that are there: they may be gone by the time of the commit.
-        creates = {namespace: self._may_create(namespace) for namespace in {row.namespace for row in rows}}
+        creates = {namespace: self._may_create(namespace) for namespace, _ in new}
         by_name = {secrets.token_hex(8): some for some in _deliveries(rows)}
         self._state.assign_deliveries({name: [row.id for row in some] for name, some in by_name.items()})
         made = [
@@ -149,7 +147,7 @@ class RegistryFollower:
                 some[0].namespace,
                 some[0].repo_name,
                 [_change(row, images, deleted) for row in some],
-                creates[some[0].namespace],
+                creates.get(some[0].namespace, False) and (some[0].namespace, some[0].repo_name) in new,
             )
             for name, some in by_name.items()
         ]
@@ -173,32 +171,29 @@ class RegistryFollower:
             name = row.namespace, row.repo_name
             if name in repositories and row.kind == "push":
                 pushed[name] = min(row.at, pushed.get(name, row.at))
+        counted = self._catalog.shown_batch() if pushed else 0
         for name, since in pushed.items():
-            self._state.begin_anew(*name, since, self._catalog.shown_batch())
+            self._state.begin_anew(*name, since, counted)
 
     def _must_wait(self, delivery: Delivery, outcome: object) -> bool:
         """Note what became of a delivery. Whether its changes wait for a better time."""
         name, number = f"{delivery.namespace}/{delivery.repo_name}", len(delivery.changes)
         if not isinstance(outcome, Exception):
-            self._count("committed", number)
+            self._told("committed", number)
             return False
         fails = outcome if isinstance(outcome, CatalogdError) else None
         what = fails.detail if fails else repr(outcome)
         if isinstance(outcome, NotFound):
-            self._count("unknown_repository", number)
+            self._told("unknown_repository", number)
             self._say(logging.WARNING, name, f"is not followed: {what}")
         elif isinstance(outcome, Invalid):
-            self._count("unfit", number)
+            self._told("unfit", number)
             faults = "; ".join(f"{fault.pointer} {fault.detail}" for fault in outcome.faults[:3])
             self._say(logging.ERROR, name, f"does not fit: {what} {faults}")
         else:
             level = logging.WARNING if isinstance(outcome, Conflict) else logging.ERROR
             self._say(level, name, f"waits: {what}", None if fails else outcome)
         return not isinstance(outcome, NotFound | Invalid)
-
-    def _count(self, outcome: str, number: int) -> None:
-        self.counts[outcome] += number
-        self._told(outcome, number)
 
     def _say(self, level: int, name: str, what: str, error: Exception | None = None) -> None:
         """Once an hour: a registry may tell the same hundreds of times a second."""
@@ -216,8 +211,8 @@ class RegistryFollower:
         if now >= self._forget_at:
             self._forget_at = now + _HOUR
             self._said.clear()
-            now = time.time()
-            self._state.forget_told(rfc3339(now - _DELETED), rfc3339(now - _PULLED))
+            clock = time.time()
+            self._state.forget_told(rfc3339(clock - _DELETED), rfc3339(clock - _PULLED))
 
 
 class _Images:
@@ -240,7 +235,8 @@ class _Images:
     def of(self, rows: Iterable[ChangeRow]) -> dict[str, Image]:
         """By digest, those of the pushed images of which more is known than the event has told."""
         wanted = {row.digest: row for row in rows if row.kind == "push" and row.digest}
-        found = {digest: self._known[digest] for digest in wanted if digest in self._known}
+        # Those of the round before may still be reading, and forget others meanwhile.
+        found = {digest: image for digest in wanted if (image := self._known.get(digest))}
         if self._executor is None or time.monotonic() < self._rest_until:
             return found
         missing = [row for digest, row in wanted.items() if digest not in found]

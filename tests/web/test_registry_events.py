@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class Told(Site):
 
     follower: RegistryFollower
     state: State
+    followed: Counter[str]
     reporter: testing.TestClient = field(init=False)
 
     def __post_init__(self) -> None:
@@ -85,10 +87,12 @@ def told_site(home: Path, settings: Settings, create: str = "existing") -> Itera
         Store.create(home / "catalog")
         catalog = Catalog.open(home / "catalog")
         activity = Activity(catalog, state)
-        follower = RegistryFollower(catalog, state, creation(create, catalog, accounts))
+        followed: Counter[str] = Counter()
+        may_create = creation(create, catalog, accounts)
+        follower = RegistryFollower(catalog, state, may_create, told=lambda what, n: followed.update({what: n}))
         app = make_app(catalog, accounts, activity, settings, Metrics(catalog.health), None, follower.wake)
         token, _ = accounts.create_token("alice", scopes=("read", "write", "admin"))
-        made = Told(app, catalog, accounts, activity, token, follower, state)
+        made = Told(app, catalog, accounts, activity, token, follower, state, followed)
         assert made.client.simulate_post("/v1/namespaces", json={"namespace": "acme"}).status_code == 201
         yield made
         catalog.close()
@@ -411,7 +415,7 @@ def test_where_an_unknown_repository_is_created(
         found = {name for name in names.values() if told.tags(name)}
         assert found == made
         assert not any(told.detail(name)["is_public"] for name in made)
-        assert told.follower.counts["unknown_repository"] == 2 * (4 - len(made))
+        assert told.followed["unknown_repository"] == 2 * (4 - len(made))
         assert told.follower.waiting() == 0
     assert {name for name in names.values() if f"of {name} is not followed" in caplog.text} == {*names.values()} - made
 
