@@ -15,6 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -61,11 +62,8 @@ def _edit_all(served: Served) -> None:
             _put(client, number * 7919 % REPOSITORIES, f"Edited in commit {number}")
         client.close()
 
-    threads = [threading.Thread(target=edit, args=(first,)) for first in range(WRITERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(WRITERS) as pool:
+        list(pool.map(edit, range(WRITERS)))
 
 
 def _clones(directory: Path, root: Path, served: Served) -> str:
@@ -160,18 +158,20 @@ class _Reader:
     def read_during(self, crowd: _Crowd) -> tuple[int, list[float]]:
         """(what the crowd has done, seconds for each request until it has ended)"""
         over = threading.Event()
-        done: list[int] = []
-        thread = threading.Thread(target=lambda: done.append(crowd(over)))
         client = self._served.connect()
         seconds: list[float] = []
         until = time.monotonic() + CROWD_SECONDS
-        thread.start()
-        while thread.is_alive():
-            seconds.append(self._get(client))
-            if time.monotonic() > until:
+        with ThreadPoolExecutor(1) as pool:
+            done = pool.submit(crowd, over)
+            try:
+                while not done.done():
+                    seconds.append(self._get(client))
+                    if time.monotonic() > until:
+                        over.set()
+            finally:
                 over.set()
         client.close()
-        return done[0], seconds
+        return done.result(), seconds
 
     def _get(self, client: Client) -> float:
         path = "/v1/repositories/{}/{}".format(*name_of(next(self._numbers) * 7919 % REPOSITORIES))
@@ -228,15 +228,14 @@ def _writing(served: Served, is_wanted: bool) -> Iterator[None]:
         while not over.wait(1.0):
             _write(served)
 
-    thread = threading.Thread(target=write)
-    if is_wanted:
-        thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        if is_wanted:
-            thread.join()
+    with ThreadPoolExecutor(1) as pool:
+        written = pool.submit(write) if is_wanted else None
+        try:
+            yield
+        finally:
+            over.set()
+    if written is not None:
+        written.result()
 
 
 def _clone(directory: Path, url: str, *options: str) -> float:

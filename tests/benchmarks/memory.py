@@ -8,8 +8,9 @@ import json
 import random
 import re
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.catalogs import Served, name_of, serving
@@ -33,23 +34,14 @@ def run() -> str:
             client.close()
             rows.append(_row("after the first request", served.pid))
             for part in range(2):
-                failed: list[str] = []
-                threads = [
-                    threading.Thread(target=_ask, args=(served, part * CLIENTS + number, failed))
-                    for number in range(CLIENTS)
-                ]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-                if failed:
-                    raise RuntimeError(failed[0])
+                with ThreadPoolExecutor(CLIENTS) as pool:
+                    list(pool.map(partial(_ask, served), range(part * CLIENTS, (part + 1) * CLIENTS)))
                 time.sleep(_SECONDS_OF_REST)
                 rows.append(_row(f"after {(part + 1) * REQUESTS:,} requests", served.pid))
     return "\n".join(rows)
 
 
-def _ask(served: Served, number: int, failed: list[str]) -> None:
+def _ask(served: Served, number: int) -> None:
     client = served.connect()
     drawn = random.Random(number)
     for turn in range(REQUESTS // CLIENTS):
@@ -66,8 +58,7 @@ def _ask(served: Served, number: int, failed: list[str]) -> None:
             method, body = "PUT", json.dumps({"description": f"Edit {turn} of {number}"}).encode()
         status, answer = client.request(method, path, body)
         if status != 200:
-            failed.append(f"{method} {path}: {status}: {answer!r}")
-            return
+            raise RuntimeError(f"{method} {path}: {status}: {answer!r}")
     client.close()
 
 

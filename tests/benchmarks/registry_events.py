@@ -15,8 +15,9 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.catalogs import Served, catalogd, make, name_of, serving
@@ -71,6 +72,8 @@ def _pulls(served: Served, sender: Served, events: int, name: str) -> tuple[floa
     sending = subprocess.Popen([*command, given], stdout=subprocess.PIPE, text=True)
     beside = _read(served, SECONDS - 1)
     out, _ = sending.communicate(timeout=120)
+    if sending.returncode:
+        raise RuntimeError("the sender has failed")
     sent, seconds = json.loads(out)
     counted = _downloads(served) - before
     if counted != sent:
@@ -98,11 +101,8 @@ def _burst(served: Served, sender: Served, turn: int) -> tuple[float, float]:
     pushes = [(name_of(number), tag) for tag in tags for number in range(PUSHED)]
     shares = [pushes[start::CONNECTIONS] for start in range(CONNECTIONS)]
     start = time.perf_counter()
-    threads = [threading.Thread(target=_push, args=(sender, share)) for share in shares]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        list(pool.map(partial(_push, sender), shares))
     acknowledged = time.perf_counter() - start
     client = served.connect()
     for number in range(PUSHED):
@@ -143,14 +143,13 @@ def _event(action: str, name: str, identity: str, **target: str) -> dict:
 
 def _send(host: str, port: int, token: str, events: int, name: str) -> None:
     """Of the sender's process: prints [pulls acknowledged, seconds]."""
-    sent = [0] * CONNECTIONS
     start = time.perf_counter()
 
-    def connection(number: int) -> None:
+    def connection(number: int) -> int:
         client = Client(host, port, {"Content-Type": "application/json", "Authorization": f"Token {token}"})
-        turn = 0
+        sent = turn = 0
         while (now := time.perf_counter() - start) < SECONDS:
-            ahead = sent[number] / (RATE / CONNECTIONS) - now
+            ahead = sent / (RATE / CONNECTIONS) - now
             if ahead > 0:
                 time.sleep(ahead)
             made = []
@@ -161,15 +160,13 @@ def _send(host: str, port: int, token: str, events: int, name: str) -> None:
             status, body = client.request("POST", _EVENTS, json.dumps({"events": made}).encode())
             if status != 202:
                 raise RuntimeError(f"{status}: {body!r}")
-            sent[number] += events
+            sent += events
             turn += 1
+        return sent
 
-    threads = [threading.Thread(target=connection, args=(number,)) for number in range(CONNECTIONS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    print(json.dumps([sum(sent), time.perf_counter() - start]))
+    with ThreadPoolExecutor(CONNECTIONS) as pool:
+        sent = sum(pool.map(connection, range(CONNECTIONS)))
+    print(json.dumps([sent, time.perf_counter() - start]))
 
 
 def _reader(host: str, port: int, token: str, seconds: float) -> None:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from tests.benchmarks.catalogs import Served, make, name_of, serving
@@ -57,11 +58,8 @@ def _puts(servers: dict[str, Served]) -> dict[str, Measured]:
     for _ in range(ROUNDS):
         for name, served in servers.items():
             before, start = processor_time(served.pid), time.perf_counter()
-            threads = [threading.Thread(target=_put, args=(served, writer)) for writer in range(WRITERS)]
-            for thread in threads:
-                thread.start()
-            for thread in threads:
-                thread.join()
+            with ThreadPoolExecutor(WRITERS) as pool:
+                list(pool.map(partial(_put, served), range(WRITERS)))
             found[name].rates.append(WRITERS * PUTS_EACH / (time.perf_counter() - start))
             found[name].costs.append((processor_time(served.pid) - before) / (WRITERS * PUTS_EACH))
     return found
