@@ -27,7 +27,7 @@ _TRIES = 10
 SYNCED = ("-c", "core.fsync=committed,reference")
 
 
-def run(sizes: tuple[int, ...] = SIZES) -> str:
+def run() -> str:
     """The table, in Markdown."""
     rows = [
         "| repositories | PUT, median (p95) | git add + git commit, median | times faster, median of rounds (least) "
@@ -35,7 +35,7 @@ def run(sizes: tuple[int, ...] = SIZES) -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
-        for size in sizes:
+        for size in SIZES:
             rows.append(_row(Path(directory), size))
     return "\n".join(rows)
 

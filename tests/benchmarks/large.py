@@ -20,14 +20,9 @@ SIZES = tuple(size for size in (1_000, 10_000, 100_000) if size <= LARGEST) or (
 def copy_of_catalog(directory: Path, size: int, per_namespace: int = 10) -> Path:
     """A catalog of so many repositories, to be changed at will."""
     root = directory / f"catalog-{size}-{per_namespace}"
-    _copy(_made(size, per_namespace), root)
+    made = _made(size, per_namespace)
+    subprocess.run(["cp", "-a", "--reflink=auto", str(made), str(root)], check=True)
     return root
-
-
-def copy_of(root: Path, target: Path) -> Path:
-    """A copy of a catalog that nobody has open."""
-    _copy(root, target)
-    return target
 
 
 @cache
@@ -40,7 +35,3 @@ def _shared() -> Path:
     directory = Path(tempfile.mkdtemp(prefix="catalogd-bench-large-"))
     atexit.register(shutil.rmtree, directory, ignore_errors=True)
     return directory
-
-
-def _copy(source: Path, target: Path) -> None:
-    subprocess.run(["cp", "-a", "--reflink=auto", str(source), str(target)], check=True)

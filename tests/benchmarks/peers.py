@@ -96,9 +96,9 @@ class Peer:
     path: str
     authorization: str = ""
 
-    def connect(self, *, anonymous: bool = False) -> Client:
+    def connect(self) -> Client:
         headers = {"Content-Type": "application/json"}
-        if self.authorization and not anonymous:
+        if self.authorization:
             headers["Authorization"] = self.authorization
         return Client(self.host, self.port, headers)
 
@@ -108,14 +108,14 @@ class Peer:
 
 
 @contextmanager
-def bare_falcon(body: bytes, threads: int = THREADS) -> Iterator[Peer]:
+def bare_falcon(body: bytes) -> Iterator[Peer]:
     """Falcon on waitress, with one path, that answers it with a constant."""
-    with _running(_environment(_FALCON), _SERVE_FALCON, str(threads), given=body) as (port, pid):
+    with _running(_environment(_FALCON), _SERVE_FALCON, str(THREADS), given=body) as (port, pid):
         yield Peer("127.0.0.1", port, pid, "/")
 
 
 @contextmanager
-def kinto(backend: str = MEMORY, *, database: str = "", threads: int = THREADS) -> Iterator[Peer]:
+def kinto(backend: str = MEMORY, *, database: str = "") -> Iterator[Peer]:
     """Kinto on waitress with an empty collection, which everybody may read.
 
     With POSTGRESQL it keeps its records and a history of them in the empty database at the URL `database`.
@@ -128,7 +128,7 @@ def kinto(backend: str = MEMORY, *, database: str = "", threads: int = THREADS) 
         ini.write_text(settings)
         if database:
             subprocess.run([python.with_name("kinto"), "migrate", "--ini", ini], check=True, capture_output=True)
-        with _running(python, _SERVE_KINTO, str(threads), str(ini)) as (port, pid):
+        with _running(python, _SERVE_KINTO, str(THREADS), str(ini)) as (port, pid):
             path = f"/v1/buckets/{BUCKET}/collections/{COLLECTION}/records"
             credentials = base64.b64encode(f"{_USER}:{_SECRET}".encode()).decode()
             peer = Peer("127.0.0.1", port, pid, path, f"Basic {credentials}")

@@ -28,9 +28,8 @@ end
 function done(summary, latency)
   local errors = summary.errors
   local failed = errors.status + errors.connect + errors.read + errors.write + errors.timeout
-  print(string.format('{"requests": %%d, "microseconds": %%d, "failed": %%d, "median": %%d, "p95": %%d, "p99": %%d}',
-    summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(95),
-    latency:percentile(99)))
+  print(string.format('{"requests": %%d, "microseconds": %%d, "failed": %%d, "median": %%d, "p99": %%d}',
+    summary.requests, summary.duration, failed, latency:percentile(50), latency:percentile(99)))
 end
 """
 _SECONDS_AT_ONCE = 5
@@ -39,15 +38,14 @@ _JSON = re.compile(r"^\{.*\}$", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Writes:
-    """What a load has done: how many had success and how many had not; the seconds of all, of the median, the 95th and
-    the 99th percentile, and of the processor.
+    """What a load has done: how many had success and how many had not; the seconds of all, of the median, of the
+    99th percentile, and of the processor.
     """
 
     requests: int
     failed: int
     seconds: float
     median: float
-    p95: float
     p99: float
     processor: float
 
@@ -93,7 +91,7 @@ def put(
     succeeded = told["requests"] - told["failed"]
     if (told["failed"] and not lenient) or succeeded <= 0:
         raise RuntimeError(f"{told['failed']} of {told['requests']} PUTs failed")
-    times = (told[name] / 1e6 for name in ("median", "p95", "p99"))
+    times = (told[name] / 1e6 for name in ("median", "p99"))
     return Writes(succeeded, told["failed"], told["microseconds"] / 1e6, *times, spent)
 
 

@@ -61,9 +61,7 @@ def ratio(ours: Sequence[float], theirs: Sequence[float]) -> float:
     return statistics.median(mine / other for mine, other in zip(ours, theirs, strict=True))
 
 
-def measure(
-    targets: Mapping[str, Target], connections: int, *, rounds: int, seconds: int = 2, warm: bool = True
-) -> dict[str, Measured]:
+def measure(targets: Mapping[str, Target], connections: int, *, rounds: int, seconds: int = 2) -> dict[str, Measured]:
     """Each of the targets in each round, on so many connections. Raises RuntimeError for a reply that is no 200.
 
     Where each target has one path only, wrk runs without a script, which takes a third of its time.
@@ -74,7 +72,7 @@ def measure(
         scripts = {
             name: _script(Path(directory), target.paths) if needs_script else None for name, target in targets.items()
         }
-        for turn in range(-1 if warm else 0, rounds):
+        for turn in range(-1, rounds):  # the first one makes them warm
             for name, target in targets.items():
                 rate, cost = _once(target, scripts[name], connections, seconds if turn >= 0 else 1)
                 if turn >= 0:
