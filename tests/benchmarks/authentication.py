@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.catalogs import make, name_of, serving
+from tests.benchmarks.catalogs import make, name_of, path_of, serving, spread
 from tests.benchmarks.client import Client
+from tests.benchmarks.figures import p95
 
 REPOSITORIES = 1_000
 TURNS = 400
@@ -33,14 +34,13 @@ def run() -> str:
     plain, authenticated = medians.values()
     rows = ["| GET of one repository | median | p95 |", "| --- | --- | --- |"]
     for way, all_of_them in seconds.items():
-        p95 = statistics.quantiles(all_of_them, n=20)[-1]
-        rows.append(f"| {way} | {_us(medians[way])} | {_us(p95)} |")
+        rows.append(f"| {way} | {_us(medians[way])} | {_us(p95(all_of_them))} |")
     rows.append(f"| overhead of the token | {100 * (authenticated / plain - 1):.1f}% | |")
     return "\n".join(rows)
 
 
 def _get(client: Client, number: int) -> float:
-    path = "/v1/repositories/{}/{}".format(*name_of(number * 7919 % REPOSITORIES))
+    path = path_of(name_of(spread(number, REPOSITORIES)))
     start = time.perf_counter()
     status, answer = client.request("GET", path, b"")
     seconds = time.perf_counter() - start

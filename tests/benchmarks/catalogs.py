@@ -22,6 +22,21 @@ def name_of(number: int, per_namespace: int = PER_NAMESPACE) -> tuple[str, str]:
     return f"team-{number // per_namespace:05d}", f"app-{number % per_namespace}"
 
 
+def spread(number: int, size: int) -> int:
+    """The one with this number in an order that goes to and fro in a catalog of this size."""
+    return number * 7919 % size
+
+
+def path_of(name: tuple[str, str]) -> str:
+    """Of the repository in the interface."""
+    return "/v1/repositories/{}/{}".format(*name)
+
+
+def file_of(name: tuple[str, str]) -> str:
+    """Of the same in the working tree."""
+    return "data/{}/{}.json".format(*name)
+
+
 def make(directory: Path, size: int, per_namespace: int = PER_NAMESPACE) -> Path:
     """A catalog of `size` invented repositories, so many a namespace, each with three tags."""
     directory.mkdir(parents=True, exist_ok=True)

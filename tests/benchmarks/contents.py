@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
-from tests.benchmarks.catalogs import catalogd, make, name_of
+from tests.benchmarks.catalogs import catalogd, make, name_of, spread
+from tests.benchmarks.large import ENDS
 
 # Where the tests look for them, too.
 OFFICIAL_IMAGES = Path(__file__).parents[2].parent / "shared" / "data" / "official-images.jsonl.gz"
@@ -14,13 +16,22 @@ OFFICIAL_IMAGES = Path(__file__).parents[2].parent / "shared" / "data" / "offici
 Names = list[tuple[str, str]]
 
 
-def invented(directory: Path, size: int) -> tuple[Path, Names]:
-    """(a catalog, the names of its repositories, in an order that goes to and fro in it)"""
-    return make(directory, size), [name_of(number * 7919 % size) for number in range(size)]
+def contents(directory: Path) -> Iterator[tuple[str, Path, Names]]:
+    """(what it is, a catalog, the names of its repositories), one after another."""
+    for size in ENDS:
+        yield f"{size:,} repositories", *_invented(directory, size)
+    found = _official(directory)
+    if found is not None:
+        yield "the official images", *found
 
 
-def official(directory: Path) -> tuple[Path, Names] | None:
-    """The same of the official images; None where they are not beside the project."""
+def _invented(directory: Path, size: int) -> tuple[Path, Names]:
+    """Their names are in an order that goes to and fro in the catalog."""
+    return make(directory, size), [name_of(spread(number, size)) for number in range(size)]
+
+
+def _official(directory: Path) -> tuple[Path, Names] | None:
+    """None where they are not beside the project."""
     if not OFFICIAL_IMAGES.is_file():
         return None
     root = directory / "catalog-official"
@@ -30,11 +41,6 @@ def official(directory: Path) -> tuple[Path, Names] | None:
         return root, [(row["namespace"], row["repo_name"]) for row in map(json.loads, lines)]
 
 
-def path_of(name: tuple[str, str]) -> str:
-    """Of the repository in the interface."""
-    return "/v1/repositories/{}/{}".format(*name)
-
-
 def identifier_of(name: tuple[str, str]) -> str:
-    """Of the same as a record of Kinto, which takes no dots."""
+    """Of the repository as a record of Kinto, which takes no dots."""
     return "--".join(name).replace(".", "_")

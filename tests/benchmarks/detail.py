@@ -7,22 +7,20 @@ its memory, which are what we reply with, whatever the size of our catalog: it f
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
 from tests.benchmarks import peers
-from tests.benchmarks.catalogs import Served, serving
-from tests.benchmarks.contents import Names, identifier_of, invented, official, path_of
+from tests.benchmarks.catalogs import Served, path_of, serving
+from tests.benchmarks.contents import Names, contents, identifier_of
+from tests.benchmarks.figures import rounds
 from tests.benchmarks.wrk import Measured, Target, measure, ratio
 
-SIZES = (1_000, 100_000)
 CONNECTIONS = (1, 8, 32)
 RECORDS = 1_000
-# BENCHMARK_ROUNDS: more of them for a machine that is busy with other things.
-ROUNDS = int(os.environ.get("BENCHMARK_ROUNDS", "7"))
+ROUNDS = rounds(7)
 
 OURS, OURS_WITH_TOKEN = "catalogd", "catalogd, with a token"
 FALCON, KINTO, KINTO_WITH_PASSWORD = "Falcon", "Kinto", "Kinto, with a password"
@@ -36,11 +34,8 @@ def run() -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
-        for size in SIZES:
-            rows += _rows(f"{size:,} repositories", *invented(Path(directory), size))
-        found = official(Path(directory))
-        if found is not None:
-            rows += _rows("the official images", *found)
+        for what, root, names in contents(Path(directory)):
+            rows += _rows(what, root, names)
     return "\n".join(rows)
 
 

@@ -1,4 +1,5 @@
-"""A durable PUT over HTTP by one client, against `git add` + `git commit` of the same edit.
+"""How long a durable PUT over HTTP takes one client, against `git add` + `git commit` of the same edit. `durable-puts`
+has how many there are a second, by several clients too, and what others do.
 
 On a clone of the catalog git runs without hooks and with its own defaults for fsync, so it does less than we do; then
 with all the fsync that it offers for a commit. In the catalog itself, beside the server, the hook checks the document
@@ -14,11 +15,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.catalogs import make, name_of, serving
+from tests.benchmarks.catalogs import file_of, make, name_of, path_of, serving, spread
 from tests.benchmarks.client import Client
+from tests.benchmarks.figures import ms, p95, rounds
+from tests.benchmarks.large import ENDS
 
-SIZES = (1_000, 100_000)
-ROUNDS = 5
+ROUNDS = rounds(5)
 PUTS_A_ROUND = 60
 COMMITS_A_ROUND = 6
 CHECKED_COMMITS_A_ROUND = 2
@@ -35,7 +37,7 @@ def run() -> str:
         "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
-        for size in SIZES:
+        for size in ENDS:
             rows.append(_row(Path(directory), size))
     return "\n".join(rows)
 
@@ -55,32 +57,26 @@ def _row(directory: Path, size: int) -> str:
         _put(client, 0, -1)
         _commit(clone, 0, "before all rounds")
         for turn in range(ROUNDS):
-            mine = [_put(client, _spread(i, size), turn) for i in range(PUTS_A_ROUND)]
-            theirs = [_commit(clone, _spread(i, size), f"round {turn}") for i in range(COMMITS_A_ROUND)]
-            safe = [_commit(clone, _spread(i, size), f"round {turn}, synced", SYNCED) for i in range(COMMITS_A_ROUND)]
+            mine = [_put(client, spread(i, size), turn) for i in range(PUTS_A_ROUND)]
+            theirs = [_commit(clone, spread(i, size), f"round {turn}") for i in range(COMMITS_A_ROUND)]
+            safe = [_commit(clone, spread(i, size), f"round {turn}, synced", SYNCED) for i in range(COMMITS_A_ROUND)]
             ratios.append(statistics.median(theirs) / statistics.median(mine))
             synced_ratios.append(statistics.median(safe) / statistics.median(mine))
-            checked += [_commit(root, _spread(1000 + i, size), f"round {turn}") for i in range(CHECKED_COMMITS_A_ROUND)]
+            checked += [_commit(root, spread(1000 + i, size), f"round {turn}") for i in range(CHECKED_COMMITS_A_ROUND)]
             puts += mine
             commits += theirs
             synced += safe
         client.close()
-    p95 = statistics.quantiles(puts, n=20)[-1]
     return (
-        f"| {size:,} | {_ms(statistics.median(puts))} ({_ms(p95)}) | {_ms(statistics.median(commits))} "
-        f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}) | {_ms(statistics.median(checked))} "
-        f"| {_ms(statistics.median(synced))} | {statistics.median(synced_ratios):.1f} |"
+        f"| {size:,} | {ms(statistics.median(puts))} ({ms(p95(puts))}) | {ms(statistics.median(commits))} "
+        f"| {statistics.median(ratios):.1f} ({min(ratios):.1f}) | {ms(statistics.median(checked))} "
+        f"| {ms(statistics.median(synced))} | {statistics.median(synced_ratios):.1f} |"
     )
-
-
-def _spread(number: int, size: int) -> int:
-    """Different repositories all over the catalog."""
-    return number * 7919 % size
 
 
 def _put(client: Client, number: int, turn: int) -> float:
     body = json.dumps({"description": f"Edited in round {turn}"}).encode()
-    path = "/v1/repositories/{}/{}".format(*name_of(number))
+    path = path_of(name_of(number))
     start = time.perf_counter()
     status, answer = client.request("PUT", path, body)
     seconds = time.perf_counter() - start
@@ -91,7 +87,7 @@ def _put(client: Client, number: int, turn: int) -> float:
 
 def _commit(clone: Path, number: int, what: str, options: tuple[str, ...] = ()) -> float:
     """Seconds for an edit by hand; in the catalog itself, after the writes of a round have come to rest."""
-    file = "data/{}/{}.json".format(*name_of(number))
+    file = file_of(name_of(number))
     document = json.loads((clone / file).read_text())
     document["description"] = f"Edited in {what}"
     (clone / file).write_text(json.dumps(document, indent=2) + "\n")
@@ -108,7 +104,3 @@ def _commit(clone: Path, number: int, what: str, options: tuple[str, ...] = ()) 
             return time.perf_counter() - start
         time.sleep(0.5)
     raise RuntimeError(f"git does not commit {file}")
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"

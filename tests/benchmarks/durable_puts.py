@@ -1,14 +1,14 @@
-"""Durable PUTs by 1 and by 16 clients, each its own commit, in catalogs of any size, against what others do of it.
+"""How many durable PUTs 1 and 16 clients make in a second, each its own commit, in catalogs of any size, against what
+others do of it.
 
 Kinto's PUT in memory, which keeps nothing; Kinto's in PostgreSQL with its history plugin, synced as a PUT here is;
 GitPython's `index.commit` in a clone, which syncs nothing. All take turns in one run. The clients are one process of
-wrk. `durable-put` has `git add` + `git commit`.
+wrk. `durable-put` has how long one takes beside `git add` + `git commit`.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import subprocess
 import tempfile
@@ -20,19 +20,20 @@ from pathlib import Path
 import git as gitpython
 
 from tests.benchmarks import peers
-from tests.benchmarks.catalogs import name_of, serving
-from tests.benchmarks.large import LARGEST, SIZES, copy_of_catalog
+from tests.benchmarks.catalogs import file_of, name_of, path_of, serving, spread
+from tests.benchmarks.figures import ms, rounds
+from tests.benchmarks.large import ENDS, LARGEST, SIZES, copy_of_catalog
 from tests.benchmarks.write_load import Writes, put, put_so_many
 from tests.postgresql_server import PostgresqlServer, programs
 
 CLIENTS = (1, 16)
-ROUNDS = int(os.environ.get("CATALOGD_TEST_ROUNDS", "3"))
+ROUNDS = rounds(3)
 SECONDS = 5
 GITPYTHON_COMMITS = 5
 # What Kinto is asked about: as many as the smallest of ours.
 KINTO_RECORDS = SIZES[0]
-# As an installation of Debian has it, but for more connections: all that is committed is synced.
 _TEXT = "A few words about what it is for.\n" * 5
+# As an installation of Debian has it, but for more connections: all that is committed is synced.
 _POSTGRESQL = {"max_connections": "200"}
 
 Load = Callable[[int, str], Writes]
@@ -53,7 +54,7 @@ def run() -> str:
         if programs() is not None:
             loads["Kinto on PostgreSQL, with history"] = stack.enter_context(_kinto_on_postgresql())
         taken = _rounds(loads)
-        commits = [_gitpython(directory, size) for size in dict.fromkeys((SIZES[0], LARGEST))]
+        commits = [_gitpython(directory, size) for size in ENDS]
     return "\n".join([*_table(taken, next(iter(loads))), "", *_table_of_gitpython(commits)])
 
 
@@ -79,8 +80,8 @@ def _table(taken: dict[tuple[str, int], list[Writes]], smallest: str) -> list[st
         rows.append(
             f"| {what} | {clients} | {statistics.median(each.rate for each in writes):,.0f} "
             f"| {sum(each.failed for each in writes) or ''} "
-            f"| {_ms(statistics.median(each.median for each in writes))} "
-            f"| {_ms(statistics.median(each.p99 for each in writes))} | {_ms(processor)} "
+            f"| {ms(statistics.median(each.median for each in writes))} "
+            f"| {ms(statistics.median(each.p99 for each in writes))} | {ms(processor)} "
             f"| {' | '.join(f'{ratio:.2f}' for ratio in ratios)} |"
         )
     return rows
@@ -93,7 +94,7 @@ def _ratio(ours: list[Writes], theirs: list[Writes]) -> float:
 
 @contextmanager
 def _ours(root: Path, size: int, per_namespace: int) -> Iterator[Load]:
-    paths = ["/v1/repositories/{}/{}".format(*name_of(i * 7919 % size, per_namespace)) for i in range(size)]
+    paths = [path_of(name_of(spread(i, size), per_namespace)) for i in range(size)]
     with serving(root) as served:
 
         def load(clients: int, words: str) -> Writes:
@@ -119,7 +120,7 @@ def _commits(root: Path) -> int:
 def _kinto(backend: str = peers.MEMORY, database: str = "") -> Iterator[Load]:
     with peers.kinto(backend, database=database) as peer:
         names = ["-".join(name_of(number)) for number in range(KINTO_RECORDS)]
-        paths = [peer.record(names[number * 7919 % len(names)]) for number in range(len(names))]
+        paths = [peer.record(names[spread(number, len(names))]) for number in range(len(names))]
 
         def load(clients: int, words: str) -> Writes:
             server = (peer.host, peer.port, peer.pid)
@@ -156,7 +157,7 @@ def _gitpython(directory: Path, size: int) -> tuple[int, float]:
     with gitpython.Repo(clone) as repository:
         author = gitpython.Actor("bench", "bench@example.org")
         for number in range(GITPYTHON_COMMITS):
-            file = clone / "data/{}/{}.json".format(*name_of(number * 7919 % size))
+            file = clone / file_of(name_of(spread(number, size)))
             document = json.loads(file.read_text())
             document["description"] = f"Edited {number}"
             start = time.perf_counter()
@@ -169,8 +170,4 @@ def _gitpython(directory: Path, size: int) -> tuple[int, float]:
 
 def _table_of_gitpython(commits: list[tuple[int, float]]) -> list[str]:
     rows = ["| GitPython, `index.add` + `index.commit` | median | a second |", "| --- | --- | --- |"]
-    return [*rows, *(f"| {size:,} repositories | {_ms(each)} | {1 / each:,.1f} |" for size, each in commits)]
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"
+    return [*rows, *(f"| {size:,} repositories | {ms(each)} | {1 / each:,.1f} |" for size, each in commits)]

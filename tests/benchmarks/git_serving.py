@@ -20,12 +20,13 @@ from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, catalogd, make, name_of, serving
+from tests.benchmarks.catalogs import Served, catalogd, make, name_of, path_of, serving, spread
 from tests.benchmarks.client import Client
+from tests.benchmarks.figures import ms, p99, rounds
 
 REPOSITORIES = 10_000
 WRITERS = 8
-CLONE_ROUNDS = 7
+CLONE_ROUNDS = rounds(7)
 AT_ONCE = 16
 IDLE_GETS = 4_000
 CROWD_SECONDS = 20
@@ -59,7 +60,7 @@ def _edit_all(served: Served) -> None:
     def edit(first: int) -> None:
         client = served.connect()
         for number in range(first, REPOSITORIES, WRITERS):
-            _put(client, number * 7919 % REPOSITORIES, f"Edited in commit {number}")
+            _put(client, spread(number, REPOSITORIES), f"Edited in commit {number}")
         client.close()
 
     with ThreadPoolExecutor(WRITERS) as pool:
@@ -84,9 +85,9 @@ def _clones(directory: Path, root: Path, served: Served) -> str:
         ratios = [theirs / mine for theirs, mine in zip(first, local, strict=True)]
         kept = [theirs / mine for theirs, mine in zip(again, local, strict=True)]
         rows.append(
-            f"| {what} | {_ms(statistics.median(local))} | {_ms(statistics.median(first))} "
+            f"| {what} | {ms(statistics.median(local))} | {ms(statistics.median(first))} "
             f"| {statistics.median(ratios):.2f} ({min(ratios):.2f}, {max(ratios):.2f}) "
-            f"| {_ms(statistics.median(again))} | {statistics.median(kept):.2f} |"
+            f"| {ms(statistics.median(again))} | {statistics.median(kept):.2f} |"
         )
     return "\n".join(rows)
 
@@ -104,7 +105,7 @@ def _fetches(directory: Path, root: Path, served: Served) -> str:
             subprocess.run(["git", "-C", str(clone), "fetch", "-q", "origin", "main"], check=True)
             seconds[url].append(time.perf_counter() - start)
     local, remote = (statistics.median(each) for each in seconds.values())
-    return f"`git fetch` of one commit: {_ms(local)} from `file://`, {_ms(remote)} over HTTP (medians)."
+    return f"`git fetch` of one commit: {ms(local)} from `file://`, {ms(remote)} over HTTP (medians)."
 
 
 def _crowds(directory: Path, root: Path, served: Served) -> str:
@@ -129,15 +130,15 @@ def _crowds(directory: Path, root: Path, served: Served) -> str:
         quiet += reader.read(IDLE_GETS)
         with _writing(served, writes):
             busy[what] = reader.read_during(crowd)
-    idle = _p99(quiet)
+    idle = p99(quiet)
     rows = [
         f"| {AT_ONCE} at once | clones | GETs | GET of one repository, median | p99 | to that of nobody |",
         "| --- | --- | --- | --- | --- | --- |",
-        f"| nobody | | {len(quiet):,} | {_ms(statistics.median(quiet))} | {_ms(idle)} | |",
+        f"| nobody | | {len(quiet):,} | {ms(statistics.median(quiet))} | {ms(idle)} | |",
     ]
     for what, (clones, seconds) in busy.items():
-        p50, p99 = statistics.median(seconds), _p99(seconds)
-        rows.append(f"| {what} | {clones} | {len(seconds):,} | {_ms(p50)} | {_ms(p99)} | {p99 / idle:.1f} |")
+        median, slowest = statistics.median(seconds), p99(seconds)
+        rows.append(f"| {what} | {clones} | {len(seconds):,} | {ms(median)} | {ms(slowest)} | {slowest / idle:.1f} |")
     return "\n".join(rows)
 
 
@@ -174,7 +175,7 @@ class _Reader:
         return done.result(), seconds
 
     def _get(self, client: Client) -> float:
-        path = "/v1/repositories/{}/{}".format(*name_of(next(self._numbers) * 7919 % REPOSITORIES))
+        path = path_of(name_of(spread(next(self._numbers), REPOSITORIES)))
         start = time.perf_counter()
         status, answer = client.request("GET", path, b"")
         seconds = time.perf_counter() - start
@@ -258,15 +259,7 @@ def _write(served: Served) -> None:
 
 
 def _put(client: Client, number: int, description: str) -> None:
-    path = "/v1/repositories/{}/{}".format(*name_of(number))
+    path = path_of(name_of(number))
     status, answer = client.request("PUT", path, json.dumps({"description": description}).encode())
     if status != 200:
         raise RuntimeError(f"{status}: {answer!r}")
-
-
-def _p99(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[-1]
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"

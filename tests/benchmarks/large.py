@@ -15,6 +15,8 @@ from tests.benchmarks.catalogs import make
 # Less is quicker, and says less: for a look at whether all runs.
 LARGEST = int(os.environ.get("CATALOGD_TEST_LARGEST", "100000"))
 SIZES = tuple(size for size in (1_000, 10_000, 100_000) if size <= LARGEST) or (LARGEST,)
+# The smallest and the largest of them.
+ENDS = tuple(dict.fromkeys((SIZES[0], LARGEST)))
 
 
 def copy_of_catalog(directory: Path, size: int, per_namespace: int = 10) -> Path:

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from tests.benchmarks import peers
 from tests.benchmarks.catalogs import Served, serving
-from tests.benchmarks.contents import identifier_of, invented, official
-from tests.benchmarks.detail import RECORDS, ROUNDS, SIZES
+from tests.benchmarks.contents import contents, identifier_of
+from tests.benchmarks.detail import RECORDS, ROUNDS
 from tests.benchmarks.wrk import Target, measure, ratio
 
 CONNECTIONS = (1, 8)
@@ -28,11 +28,8 @@ def run() -> str:
         "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
-        for size in SIZES:
-            rows += _rows(f"{size:,} repositories", invented(Path(directory), size)[0])
-        found = official(Path(directory))
-        if found is not None:
-            rows += _rows("the official images", found[0])
+        for what, root, _ in contents(Path(directory)):
+            rows += _rows(what, root)
     return "\n".join(rows)
 
 

@@ -17,7 +17,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, catalogd, name_of, serving
+from tests.benchmarks.catalogs import Served, catalogd, file_of, name_of, path_of, serving, spread
+from tests.benchmarks.figures import ms
 from tests.benchmarks.large import LARGEST, copy_of_catalog
 from tests.benchmarks.write_load import put_so_many
 
@@ -52,15 +53,15 @@ def run() -> str:
 
 def _edit(served: Served) -> float:
     start = time.perf_counter()
-    numbers = (_OFTEN if number % 100 == 0 else number * 7919 % REPOSITORIES for number in range(REPOSITORIES))
-    paths = ["/v1/repositories/{}/{}".format(*name_of(number)) for number in numbers]
+    numbers = (_OFTEN if number % 100 == 0 else spread(number, REPOSITORIES) for number in range(REPOSITORIES))
+    paths = [path_of(name_of(number)) for number in numbers]
     server, token = (served.host, served.port, served.pid), f"Token {served.token}"
     put_so_many(EDITS, server, paths, token, "Edit", clients=CLIENTS)
     return time.perf_counter() - start
 
 
 def _histories(root: Path) -> str:
-    path = "/v1/repositories/{}/{}/history".format(*name_of(_OFTEN))
+    path = path_of(name_of(_OFTEN)) + "/history"
     rows = ["| history of a repository | median | most |", "| --- | --- | --- |"]
     with serving(root) as served:
         client = served.connect()
@@ -74,16 +75,16 @@ def _histories(root: Path) -> str:
                 taken.append(time.perf_counter() - start)
                 if status != 200:
                     raise RuntimeError(f"{status}: {answer!r}")
-            rows.append(f"| {what} | {_ms(statistics.median(taken))} | {_ms(max(taken))} |")
+            rows.append(f"| {what} | {ms(statistics.median(taken))} | {ms(max(taken))} |")
     for what, number in (("this one", _OFTEN), ("one with few edits", 1)):
-        file = "data/{}/{}.json".format(*name_of(number))
+        file = file_of(name_of(number))
         taken = []
         for _ in range(GIT_LOGS):
             start = time.perf_counter()
             command = ["git", "-C", str(root), "log", "-n20", "--format=%H %an %ct %s", "--", file]
             subprocess.run(command, check=True, capture_output=True)
             taken.append(time.perf_counter() - start)
-        rows.append(f"| `git log -n20 -- PATH` of {what} | {_ms(statistics.median(taken))} | {_ms(max(taken))} |")
+        rows.append(f"| `git log -n20 -- PATH` of {what} | {ms(statistics.median(taken))} | {ms(max(taken))} |")
     return "\n".join(rows)
 
 
@@ -110,7 +111,3 @@ def _size(path: Path) -> int:
         files = (Path(directory) / name for directory, _, names in os.walk(path) for name in names)
         return sum(file.lstat().st_blocks * 512 for file in files)
     return path.stat().st_blocks * 512 if path.exists() else 0
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"

@@ -1,5 +1,5 @@
-"""The resident memory of a server of a large catalog after 10,000 mixed requests: details, lists, searches, histories
-and writes. Two clients ask, so that it has some of its threads at work.
+"""The memory of a server of a large catalog after the first request, after 10,000 mixed ones and after 20,000: details,
+lists, searches, histories and writes. Two clients ask, so that it has some of its threads at work.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, name_of, serving
+from tests.benchmarks.catalogs import Served, name_of, path_of, serving
 from tests.benchmarks.large import LARGEST, copy_of_catalog
 
 REQUESTS = 10_000
@@ -30,7 +30,7 @@ def run() -> str:
         root = copy_of_catalog(Path(directory), LARGEST)
         with serving(root) as served:
             client = served.connect()
-            client.request("GET", "/v1/repositories/{}/{}".format(*name_of(0)), b"")
+            client.request("GET", path_of(name_of(0)), b"")
             client.close()
             rows.append(_row("after the first request", served.pid))
             for part in range(2):
@@ -46,7 +46,7 @@ def _ask(served: Served, number: int) -> None:
     drawn = random.Random(number)
     for turn in range(REQUESTS // CLIENTS):
         (what,) = drawn.choices(list(_SHARES), list(_SHARES.values()))
-        path = "/v1/repositories/{}/{}".format(*name_of(drawn.randrange(LARGEST)))
+        path = path_of(name_of(drawn.randrange(LARGEST)))
         method, body = "GET", b""
         if what == "list":
             path = f"/v1/repositories?page_size=100&page={drawn.randrange(1, LARGEST // 100 + 1)}"

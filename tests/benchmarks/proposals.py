@@ -15,8 +15,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, catalogd, make, name_of, serving
+from tests.benchmarks.catalogs import Served, catalogd, make, name_of, path_of, serving
 from tests.benchmarks.client import Client
+from tests.benchmarks.figures import ms, p95
 
 REPOSITORIES = 10_000
 OPEN = 200
@@ -65,7 +66,7 @@ def _listings(root: Path, served: Served) -> list[str]:
                 raise RuntimeError(f"not all were listed: {listed}")
     rows = ["| all 200 listed by | median | p95 |", "| --- | --- | --- |"]
     for who, all_of_them in seconds.items():
-        rows.append(f"| {who} | {_ms(statistics.median(all_of_them))} | {_ms(_p95(all_of_them))} |")
+        rows.append(f"| {who} | {ms(statistics.median(all_of_them))} | {ms(p95(all_of_them))} |")
     return rows
 
 
@@ -80,7 +81,7 @@ def _merges(served: Served, other: Served) -> list[str]:
             seconds[beside].append(time.perf_counter() - start)
     rows = ["| a merge, while these are open | median | p95 |", "| --- | --- | --- |"]
     for beside, all_of_them in seconds.items():
-        rows.append(f"| {beside} | {_ms(statistics.median(all_of_them))} | {_ms(_p95(all_of_them))} |")
+        rows.append(f"| {beside} | {ms(statistics.median(all_of_them))} | {ms(p95(all_of_them))} |")
     return rows
 
 
@@ -94,7 +95,7 @@ def _propose(client: Client, numbers: list[int], turn: int) -> int:
 
 def _touch(client: Client, turn: int) -> None:
     for number in range(5):
-        path = "/v1/repositories/{}/{}".format(*name_of(number * 37))
+        path = path_of(name_of(number * 37))
         _ask(client, "PATCH", path, 200, {"full_description": f"Other words, {turn}"})
 
 
@@ -103,11 +104,3 @@ def _ask(client: Client, method: str, path: str, wanted: int, body: object = Non
     if status != wanted:
         raise RuntimeError(f"{method} {path}: {status}: {answer!r}")
     return json.loads(answer)
-
-
-def _p95(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=20)[-1]
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1e3:.1f} ms"

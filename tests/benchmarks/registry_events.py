@@ -1,7 +1,7 @@
 """A registry's notifications to a catalog of 1,000 repositories: pulls from one sender with 8 connections beside a
 reader, and a burst of 1,000 pushes of tags.
 
-The sender offers 2,000 pulls a second, one event a request as registries do, and 20 a request; each is acknowledged
+The sender offers 2,000 pulls a second, one event a request as registries do, 4 and 20; each is acknowledged
 once it is durable, and all are counted in the end. The reader asks for details, 100 a second on one connection, in a
 process of its own; its p99 is compared with that of the same reader just before, while nothing is sent. The burst comes
 from 8 connections, one event a request, to 100 repositories; it has ended when the last tag can be read. No registry is
@@ -20,8 +20,9 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, catalogd, make, name_of, serving
+from tests.benchmarks.catalogs import Served, catalogd, make, name_of, path_of, serving
 from tests.benchmarks.client import Client
+from tests.benchmarks.figures import ms, p99, rounds
 
 REPOSITORIES = 1_000
 CONNECTIONS = 8
@@ -31,7 +32,7 @@ READS_A_SECOND = 100
 PUSHES, PUSHED = 1_000, 100
 _EVENTS = "/v1/registry/events"
 _MANIFEST = "application/vnd.oci.image.manifest.v1+json"
-ROUNDS = 3
+ROUNDS = rounds(3)
 
 
 def run() -> str:
@@ -50,8 +51,7 @@ def run() -> str:
                 taken = [_pulls(served, sender, events, f"{events}-{turn}") for turn in range(ROUNDS)]
                 rate, idle, beside = (statistics.median(row[column] for row in taken) for column in range(3))
                 rows.append(
-                    f"| {events} a request | {rate:,.0f} | yes | {idle * 1e3:.1f} ms | {beside * 1e3:.1f} ms |"
-                    f" {beside / idle:.1f} |"
+                    f"| {events} a request | {rate:,.0f} | yes | {ms(idle)} | {ms(beside)} | {beside / idle:.1f} |"
                 )
             bursts = [_burst(served, sender, turn) for turn in range(ROUNDS)]
     rows += ["", "| 1,000 pushes over 100 repositories | median | most |", "| --- | --- | --- |"]
@@ -78,7 +78,7 @@ def _pulls(served: Served, sender: Served, events: int, name: str) -> tuple[floa
     counted = _downloads(served) - before
     if counted != sent:
         raise RuntimeError(f"{sent} pulls were acknowledged, and {counted} are counted")
-    return sent / seconds, _p99(idle), _p99(beside)
+    return sent / seconds, p99(idle), p99(beside)
 
 
 def _read(served: Served, seconds: float) -> list[float]:
@@ -106,7 +106,7 @@ def _burst(served: Served, sender: Served, turn: int) -> tuple[float, float]:
     acknowledged = time.perf_counter() - start
     client = served.connect()
     for number in range(PUSHED):
-        path = "/v1/repositories/{}/{}/tags".format(*name_of(number))
+        path = path_of(name_of(number)) + "/tags"
         while not set(tags) <= {tag["tag"] for tag in json.loads(client.request("GET", path, b"")[1])}:
             time.sleep(0.005)
     return acknowledged, time.perf_counter() - start
@@ -179,15 +179,11 @@ def _reader(host: str, port: int, token: str, seconds: float) -> None:
         if ahead > 0:
             time.sleep(ahead)
         began = time.perf_counter()
-        status, _ = client.request("GET", "/v1/repositories/{}/{}".format(*name_of(number % REPOSITORIES)), b"")
+        status, _ = client.request("GET", path_of(name_of(number % REPOSITORIES)), b"")
         taken.append(time.perf_counter() - began)
         if status != 200:
             raise RuntimeError(f"the reader got {status}")
     print(json.dumps(taken))
-
-
-def _p99(seconds: list[float]) -> float:
-    return statistics.quantiles(seconds, n=100)[-1]
 
 
 if __name__ == "__main__":

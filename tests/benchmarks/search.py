@@ -17,12 +17,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import quote
 
-from tests.benchmarks.catalogs import Served, catalogd, name_of, serving
+from tests.benchmarks.catalogs import Served, catalogd, name_of, serving, spread
 from tests.benchmarks.client import Client
+from tests.benchmarks.contents import OFFICIAL_IMAGES
+from tests.benchmarks.figures import ms, p99
 from tests.benchmarks.large import LARGEST
 
 ROUNDS = 20
-OFFICIAL = Path(__file__).parents[3] / "shared" / "data" / "official-images.jsonl.gz"
 USER = "finder"
 _OF_USER = 50  # namespaces whose private repositories the user may read
 
@@ -53,7 +54,7 @@ _ORDERINGS = ("", "&ordering=-updated_at", "&ordering=-download")
 def run() -> str:
     """The tables, in Markdown."""
     parts = [_table("invented texts", _invented(), _INVENTED)]
-    if OFFICIAL.is_file():
+    if OFFICIAL_IMAGES.is_file():
         parts.append(_table("texts of official images", _real(), _REAL))
     return "\n\n".join(parts)
 
@@ -74,10 +75,9 @@ def _table(what: str, documents: Iterator[dict], queries: dict[str, str]) -> str
                         seconds, hits[name] = _search(client, path)
                         taken.setdefault(name, []).append(seconds)
     for name, seconds in taken.items():
-        rows.append(f"| {name} | {hits[name]:,} | {_ms(statistics.median(seconds))} | {_ms(max(seconds))} |")
+        rows.append(f"| {name} | {hits[name]:,} | {ms(statistics.median(seconds))} | {ms(max(seconds))} |")
     mixed = [each for seconds in taken.values() for each in seconds]
-    p99 = statistics.quantiles(mixed, n=100)[-1]
-    rows.append(f"| all of them: median and p99 | | {_ms(statistics.median(mixed))} | {_ms(p99)} |")
+    rows.append(f"| all of them: median and p99 | | {ms(statistics.median(mixed))} | {ms(p99(mixed))} |")
     return "\n".join(rows)
 
 
@@ -125,12 +125,12 @@ def _invented() -> Iterator[dict]:
             "description": f"Application {repo_name} of {namespace} about topic{number * 7 % 100}",
             "full_description": f"A few words about what w{number:05d} is for.\n" * 5,
             "is_public": number % 10 > 0,
-            "download": number * 7919 % 1000,
+            "download": spread(number, 1000),
         }
 
 
 def _real() -> Iterator[dict]:
-    with gzip.open(OFFICIAL, "rt") as lines:
+    with gzip.open(OFFICIAL_IMAGES, "rt") as lines:
         images = [json.loads(line) for line in lines]
     for number in range(LARGEST):
         image = images[number % len(images)]
@@ -140,9 +140,5 @@ def _real() -> Iterator[dict]:
             "description": image["description"],
             "full_description": f"w{number:05d} {image['full_description']}",
             "is_public": number % 10 > 0,
-            "download": number * 7919 % 1000,
+            "download": spread(number, 1000),
         }
-
-
-def _ms(seconds: float) -> str:
-    return f"{seconds * 1000:.1f} ms"

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from tests.benchmarks.catalogs import name_of, serving
+from tests.benchmarks.catalogs import name_of, path_of, serving
 from tests.benchmarks.large import LARGEST, copy_of_catalog
 from tests.benchmarks.wrk import processor_time
 
@@ -43,7 +43,7 @@ def _start(root: Path) -> tuple[float, float]:
     began = time.perf_counter()
     with serving(root, token=False) as served:
         client = served.connect(anonymous=True)
-        status, answer = client.request("GET", "/v1/repositories/{}/{}".format(*name_of(0)), b"")
+        status, answer = client.request("GET", path_of(name_of(0)), b"")
         taken = time.perf_counter() - began, processor_time(served.pid)
         if status != 200:
             raise RuntimeError(f"{status}: {answer!r}")

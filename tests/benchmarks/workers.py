@@ -7,7 +7,6 @@ falls on both. wrk runs on the same cores as the servers.
 from __future__ import annotations
 
 import json
-import os
 import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,13 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
-from tests.benchmarks.catalogs import Served, make, name_of, serving
+from tests.benchmarks.catalogs import Served, make, name_of, path_of, serving, spread
+from tests.benchmarks.figures import rounds
 from tests.benchmarks.wrk import Measured, Target, measure, processor_time, ratio
 
 REPOSITORIES = 1_000
-# BENCHMARK_ROUNDS: more of them for a machine that is busy with other things.
-ROUNDS, SECONDS = int(os.environ.get("BENCHMARK_ROUNDS", "7")), 4
+ROUNDS = rounds(7)
+SECONDS = 4
 CONNECTIONS = (8, 32)
 WRITERS, PUTS_EACH = 16, 25
 
@@ -37,7 +37,7 @@ def run() -> str:
             home = Path(directory) / workers
             home.mkdir()
             servers[workers] = stack.enter_context(serving(make(home, REPOSITORIES), "--workers", workers))
-        paths = ["/v1/repositories/{}/{}".format(*name_of(7))]
+        paths = [path_of(name_of(7))]
         targets = {name: Target(each.host, each.port, each.pid, paths) for name, each in servers.items()}
         for connections in CONNECTIONS:
             found = measure(targets, connections, rounds=ROUNDS, seconds=SECONDS)
@@ -68,7 +68,7 @@ def _puts(servers: dict[str, Served]) -> dict[str, Measured]:
 def _put(served: Served, writer: int) -> None:
     client = served.connect()
     for number in range(PUTS_EACH):
-        path = "/v1/repositories/{}/{}".format(*name_of((writer * PUTS_EACH + number) * 7919 % REPOSITORIES))
+        path = path_of(name_of(spread(writer * PUTS_EACH + number, REPOSITORIES)))
         status, body = client.request("PUT", path, json.dumps({"description": f"Edited {time.time()}"}).encode())
         if status != 200:
             raise RuntimeError(f"{status}: {body!r}")

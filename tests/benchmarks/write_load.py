@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.benchmarks.wrk import processor_time
+from tests.benchmarks.wrk import processor_time, program
 
 # Lua has one state a thread of wrk, and there is one thread: so all connections share the counter.
 _SCRIPT = """
@@ -72,15 +71,12 @@ def put(
     is not counted.
     """
     host, port, pid = server
-    wrk = shutil.which("wrk")
-    if wrk is None:
-        raise SystemExit("wrk is not installed; on Debian: apt-get install wrk")
     with tempfile.TemporaryDirectory(prefix="catalogd-wrk-") as directory:
         listed, script = Path(directory) / "paths", Path(directory) / "put.lua"
         listed.write_text("\n".join(paths) + "\n")
         values = {"first": first, "authorization": authorization, "paths": listed, "body": body, "words": words}
         script.write_text(_SCRIPT % values)
-        command = [wrk, "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
+        command = [program(), "-t1", f"-c{clients}", f"-d{seconds}s", "--timeout", "30s", "-s", str(script)]
         before = processor_time(pid)
         done = subprocess.run([*command, f"http://{host}:{port}"], capture_output=True, text=True)
         spent = processor_time(pid) - before

@@ -92,10 +92,7 @@ def _once(target: Target, script: Path | None, connections: int, seconds: int) -
 
 
 def _wrk(target: Target, script: Path | None, connections: int, seconds: int) -> str:
-    program = shutil.which("wrk")
-    if program is None:
-        raise SystemExit("This question needs wrk, which is not installed: apt-get install wrk")
-    command = [program, "-t1", f"-c{connections}", f"-d{seconds}s", *([] if script is None else [f"-s{script}"])]
+    command = [program(), "-t1", f"-c{connections}", f"-d{seconds}s", *([] if script is None else [f"-s{script}"])]
     if target.authorization:
         command.append(f"-HAuthorization: {target.authorization}")
     command.append(f"http://{target.host}:{target.port}{target.paths[0] if script is None else ''}")
@@ -109,6 +106,14 @@ def _script(directory: Path, paths: Sequence[str]) -> Path:
         listed.write_text("".join(f"{path}\n" for path in paths))
         script.write_text(_SCRIPT.replace("PATHS", str(listed)))
     return script
+
+
+def program() -> str:
+    """Where wrk is. Raises SystemExit where it is not."""
+    found = shutil.which("wrk")
+    if found is None:
+        raise SystemExit("This question needs wrk, which is not installed; on Debian: apt-get install wrk")
+    return found
 
 
 def processor_time(pid: int) -> float:
