@@ -55,7 +55,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
 
 _REQUEST_HEADERS = {
     "If-Match": "Write only if the repository still has one of these ETags, or is there (`*`); else 412.",
-    "If-None-Match": "Reply with 304 if the repository still has one of these ETags.",
+    "If-None-Match": "Reply with 304 if what is asked for still has one of these ETags.",
 }
 
 _RESPONSE_HEADERS = {
