@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+SYNCS = ("fsync", "fdatasync", "syncfs", "sync")
 # Whatever changes a file or makes a change durable; no machine has all of them. Opening is among them as it creates.
 CALLS = (
     *("open", "openat", "openat2", "creat", "mkdir", "mkdirat", "mknod", "mknodat", "symlink", "symlinkat"),
     *("write", "writev", "pwrite64", "pwritev", "pwritev2", "sendfile", "copy_file_range", "fallocate"),
     *("truncate", "ftruncate", "link", "linkat", "rename", "renameat", "renameat2", "unlink", "unlinkat", "rmdir"),
     *("chmod", "fchmod", "fchmodat", "utimensat", "futimesat", "msync", "sync_file_range"),
-    *("fsync", "fdatasync", "syncfs", "sync"),
+    *SYNCS,
 )
 KILL = "signal=KILL"
 # Each write asks whether there is room for it.

@@ -45,3 +45,4 @@ def test_a_write_may_meet_a_fault_at_every_step(prepared, strace, tmp_path, kind
     print(f"{len(tried)} steps")
     # A PUT has 60 or so; with fewer it has not been looked at.
     assert len(tried) > 40
+    assert f"{what} at fdatasync 1" in tried
