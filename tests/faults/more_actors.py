@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import signal
 import socket
 import struct
 import subprocess
@@ -133,9 +134,12 @@ class Cloner(Actor):
             time.sleep(self.chance.uniform(0.0, 0.15))
             process.kill()
         _, said = process.communicate()
-        self.stage.record.count(
-            "clone", {0: "taken", -9: "cut off"}.get(process.returncode, "503" if "503" in said else said)
-        )
+        outcome = {0: "taken", -signal.SIGKILL: "cut off"}.get(process.returncode)
+        if outcome is None:
+            outcome = "503" if "The requested URL returned error: 503" in said else "refused"
+        self.stage.record.count("clone", outcome)
+        if outcome == "refused":
+            self.stage.record.unforeseen.append(f"clone: {process.returncode} {said}")
         subprocess.run(["rm", "-rf", str(into)], check=True)
         time.sleep(self.chance.uniform(0.1, 0.5))
 

@@ -17,5 +17,13 @@ def test_a_mixed_load_with_clients_that_hang_up_leaves_nothing_behind(served: Se
     outcome = mixed_load(served, SECONDS)
     record_property("load", outcome.table())
     outcome.assert_flat()
-    kinds = {kind for kind, _ in outcome.stage.record.answers}
-    assert {"read", "list", "PATCH", "DELETE", "events", "propose", "clone", "push", "no answer"} <= kinds
+    answers = outcome.stage.record.answers
+    # Each of them, and at least once as it was meant.
+    for kind, meant in (
+        *(("read", "200"), ("list", "200"), ("search", "200"), ("PATCH", "200"), ("create", "201"), ("events", "202")),
+        *(("propose", "201"), ("merge", "200"), ("clone", "taken"), ("push", "taken"), ("no answer", "hung up")),
+    ):
+        assert answers[kind, meant], (kind, meant)
+    assert outcome.stage.record.outcomes("DELETE")
+    # Nobody but a clone that goes away by itself.
+    assert {kind for kind, how in answers if how == "cut off"} <= {"clone"}
