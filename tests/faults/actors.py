@@ -6,7 +6,9 @@ import json
 import random
 import threading
 import time
-from collections.abc import Callable
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,11 +24,14 @@ SHARED = ("one", "two", "three", "four")
 _TRIES = 2
 # How long a hand goes on with one commit, in seconds.
 _PATIENCE = 60.0
+# How long any step may take that is the last.
+_LAST_STEP = 90.0
 _SET_CLOCK = "Set your clock"
 # Why a push or a commit by hand is refused that comes at the wrong moment, as git's user reads it.
 _RACES = (
-    "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "catalogd:", "nothing to commit",
-    _SET_CLOCK,
+    "fetch first", "non-fast-forward", "has moved", "cannot lock ref", "index.lock", "nothing to commit", _SET_CLOCK,
+    "the catalog was written to while git prepared this commit", "Another write is taking long; try again.",
+    "Another process holds the catalog's lock; try again.", "A git process holds the lock on main; try again",
 )  # fmt: skip
 # Where the server was killed, another one may have got its port, which knows nobody of here.
 _OUTAGES = ("Couldn't connect", "hung up", "RPC failed", "Empty reply", "Connection reset", "Authentication failed")
@@ -57,8 +62,8 @@ class Stage:
         self.is_up.set()
 
 
-class Actor(threading.Thread):
-    """Takes a step, and another, until all is over. An exception in a step ends it, and is found by `finish`."""
+class Actor(threading.Thread, ABC):
+    """Takes a step, and another, until all is over. An exception in a step ends it, and is kept."""
 
     # Whether it moves main, and so begins nothing while all is to be quiet for somebody.
     gives_way = False
@@ -84,28 +89,30 @@ class Actor(threading.Thread):
         finally:
             self.client.close()
 
+    @abstractmethod
     def step(self) -> None:
-        raise NotImplementedError
+        """What it does again and again."""
 
-    def finish(self) -> None:
-        self.join(90)
+    def require_ended(self) -> None:
         assert not self.is_alive(), f"{self.name} does not come to an end"
         if self.error is not None:
             raise self.error
 
 
-def act(actors: list[Actor], seconds: float, stage: Stage) -> None:
-    """All of them at once, for so long."""
+@contextmanager
+def acting(actors: Sequence[Actor], stage: Stage) -> Iterator[None]:
+    """Within it they all act at once. However it is left, they come to an end; what one has met is raised."""
+    try:
+        for actor in actors:
+            actor.start()
+        yield
+    finally:
+        stage.is_over.set()
+        for actor in actors:
+            if actor.ident is not None:
+                actor.join(_LAST_STEP)
     for actor in actors:
-        actor.start()
-    stage.is_over.wait(seconds)
-    end(actors, stage)
-
-
-def end(actors: list[Actor], stage: Stage) -> None:
-    stage.is_over.set()
-    for actor in actors:
-        actor.finish()
+        actor.require_ended()
 
 
 class Writer(Actor):
@@ -222,12 +229,13 @@ class GitActor(Actor):
             self.stage.quiet_for.discard(self.name)
         time.sleep(self.chance.uniform(0.1, 0.3))
 
+    @abstractmethod
     def prepare(self, path: str, message: str) -> None:
-        raise NotImplementedError
+        """Edit the document, so that it can be tried."""
 
+    @abstractmethod
     def attempt(self, path: str, message: str) -> bool:
         """Whether it is on main now."""
-        raise NotImplementedError
 
     def may_give_up(self) -> bool:
         return False

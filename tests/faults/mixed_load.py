@@ -26,7 +26,7 @@ from actors import (  # noqa: E402  (found by the line above)
     Stage,
     Watcher,
     Writer,
-    act,
+    acting,
     assert_in_order,
     begun,
 )
@@ -77,7 +77,10 @@ class Outcome:
 
     def assert_flat(self) -> None:
         second, last = self.watched.part(1, 4), self.watched.part(3, 4)
-        commits = int(git(self.stage.served.root, "rev-list", "--count", "main"))
+        # Times of commits are those of the wall clock.
+        since, until = (round(each.at + time.time() - time.monotonic()) for each in (second, last))
+        between = ("--count", f"--max-age={since}", f"--min-age={until}")
+        commits = int(git(self.stage.served.root, "rev-list", *between, "main"))
         assert last.rss <= second.rss * MORE_MEMORY + commits * BYTES_OF_A_COMMIT, self.table()
         assert last.descriptors <= second.descriptors + MORE_DESCRIPTORS, self.table()
         assert self.after.descriptors <= second.descriptors, self.table()
@@ -110,14 +113,18 @@ def mixed_load(served: Served, seconds: float) -> Outcome:
     before = sample(served.process.pid)
     watched = Watched(served.process.pid, max(0.2, min(2.0, seconds / 100)))
     watched.start()
-    act(actors, seconds, stage)
-    watched.stop()
+    try:
+        with acting(actors, stage):
+            stage.is_over.wait(seconds)
+    finally:
+        watched.stop()
     wait_for(lambda: sample(served.process.pid).zombies == 0, 10, "children that have ended are waited for")
     time.sleep(2)  # connections that were hung up are seen to be so
     outcome = Outcome(seconds, stage, watched, before, sample(served.process.pid))
     print(outcome.table(), flush=True)
     assert_in_order(stage)
     pulled = served.client().get(f"/v1/repositories/{IMAGE}").json["download"]
+    assert registry.pulls > 0
     assert pulled == registry.pulls, f"{registry.pulls} pulls were told, some of them twice, and {pulled} are counted"
     return outcome
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from actors import NAMESPACE, Actor, Hand, Pusher, Reader, Watcher, Writer, assert_in_order, begun, end
+from actors import NAMESPACE, Actor, Hand, Pusher, Reader, Watcher, Writer, acting, assert_in_order, begun
 from served_catalog import Served, git, pages, wait_for
 from shifted_clock import ShiftedClock
 
@@ -56,21 +56,17 @@ def test_a_clock_that_is_set_back_and_forward_under_load_upsets_neither_answers_
     stage = begun(served)
     actors: list[Actor] = [Writer(stage, f"writer{number}") for number in range(3)]
     actors += [Reader(stage, "reader0"), Watcher(stage, "watcher0"), Hand(stage, "hand0"), Pusher(stage, "push0")]
-    for actor in actors:
-        actor.start()
     client = served.client()
-    marks = []
-    for days in (0.0, BACK, FORWARD, 0.0):
-        clock.set(days)
-        time.sleep(PHASE_SECONDS)
-        # What is written now has the time that the clock shows now; nothing else would be told from it later.
-        made = client.post(f"/v1/repositories/{NAMESPACE}", {"repo_name": f"mark{len(marks)}"})
-        assert made.status == 201
-        shown = client.get(f"/v1/repositories/{NAMESPACE}/mark{len(marks)}").json
-        assert shown["created_at"] == shown["updated_at"]
-        assert abs(datetime.fromisoformat(shown["updated_at"]) - moment(days)) < timedelta(minutes=1)
-        marks.append(made.commit)
-    end(actors, stage)
+    with acting(actors, stage):
+        for number, days in enumerate((0.0, BACK, FORWARD, 0.0)):
+            clock.set(days)
+            time.sleep(PHASE_SECONDS)
+            # What is written now has the time that the clock shows now; nothing else would be told from it later.
+            made = client.post(f"/v1/repositories/{NAMESPACE}", {"repo_name": f"mark{number}"})
+            assert made.status == 201
+            shown = client.get(f"/v1/repositories/{NAMESPACE}/mark{number}").json
+            assert shown["created_at"] == shown["updated_at"]
+            assert abs(datetime.fromisoformat(shown["updated_at"]) - moment(days)) < timedelta(minutes=1)
     assert_in_order(stage)
     assert "cut off" not in {outcome for _, outcome in stage.record.answers}
 

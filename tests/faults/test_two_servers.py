@@ -10,7 +10,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from actors import NAMESPACE, Reader, Writer, assert_in_order, begun, end
+from actors import NAMESPACE, Reader, Writer, acting, assert_in_order, begun
 from served_catalog import Served, git, run, wait_for
 
 pytestmark = pytest.mark.slow
@@ -21,24 +21,23 @@ def test_a_second_server_is_refused_by_name_and_takes_over_once_the_first_is_kil
 ) -> None:
     stage = begun(served)
     actors = [*(Writer(stage, f"writer{number}") for number in range(3)), Reader(stage, "reader0")]
-    for actor in actors:
-        actor.start()
-    for _ in range(2):
-        told = len(stage.record.acknowledged)
-        second = run(tmp_path, "serve", "--catalog", served.root, "--listen", "127.0.0.1:0")
-        assert (second.status, second.out) == (1, "")
-        assert re.fullmatch(rf"\w+: .*is served already, by process {served.process.pid}\.\n", second.err), second.err
-        assert served.client().get("/healthz").json["status"] == "ok"
-        wait_for(lambda told=told: len(stage.record.acknowledged) > told, 30, "the first goes on to take writes")
-    stage.is_up.clear()
-    served.kill()
-    # Nothing of the first is in the way, though it had no time to clear up.
-    successor = Served(served.root, tmp_path, tmp_path / "successor.log", token=served.token).start()
-    served.address, served.process = successor.address, successor.process
-    stage.is_up.set()
-    made = successor.client().post(f"/v1/repositories/{NAMESPACE}", {"repo_name": "next"})
-    assert made.status == 201
-    end(actors, stage)
+    with acting(actors, stage):
+        for _ in range(2):
+            told = len(stage.record.acknowledged)
+            second = run(tmp_path, "serve", "--catalog", served.root, "--listen", "127.0.0.1:0")
+            assert (second.status, second.out) == (1, "")
+            already = rf"\w+: .*is served already, by process {served.process.pid}\.\n"
+            assert re.fullmatch(already, second.err), second.err
+            assert served.client().get("/healthz").json["status"] == "ok"
+            wait_for(lambda told=told: len(stage.record.acknowledged) > told, 30, "the first goes on to take writes")
+        stage.is_up.clear()
+        served.kill()
+        # Nothing of the first is in the way, though it had no time to clear up.
+        successor = Served(served.root, tmp_path, tmp_path / "successor.log", token=served.token).start()
+        served.address, served.process = successor.address, successor.process
+        stage.is_up.set()
+        made = successor.client().post(f"/v1/repositories/{NAMESPACE}", {"repo_name": "next"})
+        assert made.status == 201
     assert_in_order(stage)
     successor.close()
 
@@ -71,17 +70,15 @@ def test_commands_beside_a_server_under_load_do_what_they_do_alone(served: Serve
     actors = [*(Writer(stage, f"writer{number}") for number in range(3)), Reader(stage, "reader0")]
     bare = tmp_path / "upstream.git"
     git(tmp_path, "init", "-q", "--bare", "-b", "main", str(bare))
-    for actor in actors:
-        actor.start()
-    for number in range(2):
-        lines = [{"namespace": "imported", "repo_name": f"r{number}-{each}"} for each in range(50)]
-        file = tmp_path / f"{number}.jsonl.gz"
-        file.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
-        for arguments in (["import", file], ["sync", "--upstream", bare], ["maintenance"], ["export", "-"]):
-            done = served.run(*arguments)
-            assert done.status == 0, (arguments, done.err)
-        assert done.out.count('"namespace": "imported"') == 50 * (number + 1)
-    end(actors, stage)
+    with acting(actors, stage):
+        for number in range(2):
+            lines = [{"namespace": "imported", "repo_name": f"r{number}-{each}"} for each in range(50)]
+            file = tmp_path / f"{number}.jsonl.gz"
+            file.write_bytes(gzip.compress("".join(json.dumps(line) + "\n" for line in lines).encode()))
+            for arguments in (["import", file], ["sync", "--upstream", bare], ["maintenance"], ["export", "-"]):
+                done = served.run(*arguments)
+                assert done.status == 0, (arguments, done.err)
+            assert done.out.count('"namespace": "imported"') == 50 * (number + 1)
     assert len(stage.record.acknowledged) > 10
     assert_in_order(stage)
     # What the commands told stands on main like anything else.

@@ -7,7 +7,7 @@ import random
 import time
 
 import pytest
-from actors import Actor, Hand, Pusher, Reader, Stage, Watcher, Writer, act, assert_in_order, begun, end
+from actors import Actor, Hand, Pusher, Reader, Stage, Watcher, Writer, acting, assert_in_order, begun
 from served_catalog import Served
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,8 @@ def crowd(stage: Stage) -> list[Actor]:
 
 def test_what_clients_are_told_fits_the_history_while_hands_commit_and_push(served: Served, record_property) -> None:
     stage = begun(served)
-    act(crowd(stage), SECONDS, stage)
+    with acting(crowd(stage), stage):
+        stage.is_over.wait(SECONDS)
     record_property("load", str(stage.record.answers))
     print(stage.record.answers)
     assert_in_order(stage)
@@ -40,18 +41,15 @@ def test_what_clients_are_told_fits_the_history_while_hands_commit_and_push(serv
 
 def test_what_clients_are_told_fits_the_history_of_a_server_that_is_killed(served: Served, record_property) -> None:
     stage = begun(served)
-    actors = crowd(stage)
-    for actor in actors:
-        actor.start()
     chance = random.Random(11)
-    for _ in range(round(SECONDS / BURST_SECONDS)):
-        time.sleep(BURST_SECONDS * chance.uniform(0.5, 1.0))
-        stage.is_up.clear()
-        served.kill()
-        served.start()
-        stage.is_up.set()
-    time.sleep(BURST_SECONDS / 2)
-    end(actors, stage)
+    with acting(crowd(stage), stage):
+        for _ in range(round(SECONDS / BURST_SECONDS)):
+            time.sleep(BURST_SECONDS * chance.uniform(0.5, 1.0))
+            stage.is_up.clear()
+            served.kill()
+            served.start()
+            stage.is_up.set()
+        time.sleep(BURST_SECONDS / 2)
     record_property("load", str(stage.record.answers))
     print(stage.record.answers)
     assert_in_order(stage)
