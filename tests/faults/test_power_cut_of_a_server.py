@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import threading
+import time
 from http.client import HTTPException
 
 import pytest
@@ -15,6 +16,8 @@ from survival import require_as_in_git, require_each_once, require_sound
 pytestmark = pytest.mark.slow
 
 CLIENTS = 3
+# For so many seconds they may write until the power is cut.
+PATIENCE = 60.0
 
 
 class Writer:
@@ -27,13 +30,26 @@ class Writer:
         # By path, the description that was acknowledged last, and the one that was sent after it; None is none.
         self.last: dict[str, str | None] = {}
         self.sent: dict[str, str | None] = {}
+        self._error: BaseException | None = None
         self._thread = threading.Thread(target=self._run)
         self._thread.start()
 
+    def is_running(self) -> bool:
+        return self._thread.is_alive()
+
     def join(self) -> None:
+        """Wait for its end, and raise what it met that was not foreseen."""
         self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def _run(self) -> None:
+        try:
+            self._write_on()
+        except BaseException as error:
+            self._error = error
+
+    def _write_on(self) -> None:
         for number in itertools.count():
             path = f"{NAMESPACE}/{self._name}-{number % 4}"
             is_there = self.last.get(path) is not None
@@ -68,11 +84,14 @@ def test_what_a_server_has_acknowledged_is_there_after_a_power_cut(prepared, dis
     subprocess.run(["sync"], check=True)
     served.start()
     writers = [Writer(served.client(), f"w{number}") for number in range(CLIENTS)]
-    while sum(len(writer.requests) for writer in writers) < after:
-        writers[0]._thread.join(0.001)
+    until = time.monotonic() + PATIENCE
+    while sum(len(writer.requests) for writer in writers) < after and all(writer.is_running() for writer in writers):
+        assert time.monotonic() < until, [len(writer.requests) for writer in writers]
+        time.sleep(0.001)
     disk.shut_down()
     for writer in writers:
         writer.join()
+    assert sum(len(writer.requests) for writer in writers) >= after, "they have ended before the power was cut"
     served.kill()
     disk.remount()
 
