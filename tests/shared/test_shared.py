@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,14 +15,19 @@ from catalogd.shared.turns import Turns
 
 
 def in_another_process(work: Callable[[], object]) -> None:
-    """Do it in a fork, and wait for its end."""
+    """Do it in a fork, and wait for its end, which must be a good one."""
     pid = os.fork()
     if pid == 0:
+        status = 1
         try:
             work()
+            status = 0
+        except BaseException:
+            traceback.print_exc()
         finally:
-            os._exit(0)
-    os.waitpid(pid, 0)
+            os._exit(status)
+    _, ended = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(ended) == 0, "what was to be done in another process has failed"
 
 
 def test_what_a_worker_has_counted_stays_when_it_is_gone_and_its_successor_goes_on() -> None:
