@@ -170,12 +170,25 @@ def test_every_link_gives_a_call_all_that_its_path_needs(
     }
     assert set(link["parameters"]) <= set(there)
     assert {name for name, place in there.items() if place == "path"} <= set(link["parameters"])
-    for expression in link["parameters"].values():
-        source, _, named = expression.removeprefix("$").partition("#" if "#" in expression else ".")
-        if source == "response" and named.startswith("header."):
-            assert named.removeprefix("header.") in here["responses"][status]["headers"]
-        elif source == "request":
-            assert f"{{{named.removeprefix('path.')}}}" in operation.path
+    told = [value for value in link.get("requestBody", {}).values() if value.startswith("$")]
+    for expression in (*link["parameters"].values(), *told):
+        place, _, named = expression.partition("#/") if "#" in expression else expression.rpartition(".")
+        if place == "$response.header":
+            assert named in here["responses"][status]["headers"]
+        elif place == "$response.body":
+            schema = here["responses"][status]["content"]["application/json"]["schema"]
+            for step in named.split("/"):
+                schema = _within(schema, step)
+        else:
+            assert place == "$request.path"
+            assert f"{{{named}}}" in operation.path
+
+
+def _within(schema: dict, step: str) -> dict:
+    """What a schema says of a member, or of an element, that it says is there."""
+    while "$ref" in schema:
+        schema = DESCRIPTION["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema["items"] if step.isdecimal() else schema["properties"][step]
 
 
 def test_links_lead_from_what_was_made_to_all_that_can_be_done_with_it(site: Site) -> None:

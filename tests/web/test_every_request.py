@@ -201,8 +201,13 @@ def test_json_may_say_that_it_is_utf_8(site: Site, content_type: str) -> None:
     assert is_problem(reply, 422)
 
 
-@pytest.mark.parametrize("operation", [each for each in OURS if 415 in each.errors], ids=lambda operation: operation.id)
+# All but the one to which it does not matter what the body says.
+TAKERS = [each for each in OURS if each.method in ("POST", "PUT", "PATCH") and each.id != "syncCatalog"]
+
+
+@pytest.mark.parametrize("operation", TAKERS, ids=lambda operation: operation.id)
 def test_every_call_that_takes_a_body_refuses_a_compressed_one(site: Site, operation: Operation) -> None:
+    assert 415 in operation.errors
     kind = operation.body.media_types[0] if operation.body else "application/json"
     headers = {"Content-Encoding": "gzip", "Content-Type": kind}
     client = site.with_token(site.accounts.create_token("alice", scopes=["registry", "admin"])[0])
