@@ -19,6 +19,13 @@ from postgresql_server import PostgresqlServer
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
 EXAMPLES = os.environ.get("CATALOGD_TEST_EXAMPLES")
 NOT_INSTALLED = "is not installed"
+# What a machine may lack that nobody can install. No other reason for a skip is good with CATALOGD_TEST_STRICT=1.
+NOT_BESIDE = "official-images.jsonl.gz is not beside the project"
+NOT_ROOT = "only root can mount a file system"
+NO_LOOP_DEVICE = "no loop device can be mounted here"
+GOOD_REASONS = (
+    NOT_BESIDE, NOT_ROOT, NO_LOOP_DEVICE, "a file system cannot be mounted here", "strace cannot inject faults here",
+)  # fmt: skip
 PROJECT = Path(__file__).parents[1]
 OFFICIAL_IMAGES = PROJECT.parent / "shared" / "data" / "official-images.jsonl.gz"
 
@@ -47,12 +54,22 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item, call):
-    """With CATALOGD_TEST_STRICT=1 a test whose program is missing has failed."""
-    report = yield
-    reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
-    if STRICT and report.skipped and reason.endswith(NOT_INSTALLED):
-        report.outcome = "failed"
-        report.longrepr = f"{item.nodeid} could not run: {reason}"
+    """With CATALOGD_TEST_STRICT=1 a test that cannot run has failed, unless for a good reason."""
+    return _judged((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(collector):
+    """The same where all tests of a file are skipped."""
+    return _judged((yield))
+
+
+def _judged(report):
+    if STRICT and report.skipped and not hasattr(report, "wasxfail"):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else str(report.longrepr)
+        if not reason.removeprefix("Skipped: ").startswith(GOOD_REASONS):
+            report.outcome = "failed"
+            report.longrepr = f"{report.nodeid} could not run: {reason}"
     return report
 
 
@@ -116,7 +133,7 @@ def empty_state(tmp_path_factory) -> Path:
 def official_images() -> Path:
     """144 real repositories, which are beside the project and not part of it."""
     if not OFFICIAL_IMAGES.is_file():
-        pytest.skip("official-images.jsonl.gz is not beside the project")
+        pytest.skip(NOT_BESIDE)
     return OFFICIAL_IMAGES
 
 
@@ -143,11 +160,12 @@ def disk(tmp_path, program) -> Iterator[Disk]:
     """
     mkfs = program("mkfs.ext4")
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a file system")
+        pytest.skip(NOT_ROOT)
+    disk = Disk(tmp_path, mkfs)
     try:
-        disk = Disk(tmp_path, mkfs)
+        disk.mount()
     except subprocess.CalledProcessError as error:
-        pytest.skip(f"no loop device can be mounted here: {(error.stderr or b'').decode().strip()}")
+        pytest.skip(f"{NO_LOOP_DEVICE}: {(error.stderr or b'').decode().strip()}")
     yield disk
     disk.unmount()
 

@@ -22,19 +22,18 @@ _PATIENCE = 5.0
 
 
 class Disk:
-    """An ext4 file system of its own, whose power can be cut."""
+    """An ext4 file system of its own, whose power can be cut. It is not mounted yet."""
 
     def __init__(self, directory: Path, mkfs: str):
-        """Raises CalledProcessError where there is no loop device, or no right to mount one."""
         self._image = directory / "disk.img"
         self.root = directory / "disk"
         self.root.mkdir()
         with self._image.open("wb") as file:
             file.truncate(128 << 20)
         subprocess.run([mkfs, "-q", str(self._image)], check=True)
-        self.mount()
 
     def mount(self) -> None:
+        """Raises CalledProcessError where there is no loop device, or no right to mount one."""
         subprocess.run(["mount", "-o", "loop", str(self._image), str(self.root)], check=True, capture_output=True)
 
     def cut(self) -> None:
