@@ -8,12 +8,15 @@ by, all requests are handed over.
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable
 from typing import Any
 
 from waitress import wasyncore
+
+log = logging.getLogger(__name__)
 
 # After so many seconds with one answer the thread that stands by takes over.
 _PATIENCE = 0.01
@@ -101,7 +104,11 @@ class Polling:
             with self._turn:
                 self._is_watched = True
                 self._turn.notify_all()
-        channel.service()
+        try:
+            channel.service()
+        except Exception:  # one request must not end the others
+            log.exception("a request could not be answered; its connection is closed")
+            channel.will_close = True
         with self._turn:
             if self.is_here():
                 self._is_answering = False

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 from web_site import Wire, read_reply
 
+from catalogd.http_channel import Channel
 from catalogd.polling import Polling
 from catalogd.server import Server
 from catalogd.settings import Settings
@@ -125,6 +126,21 @@ def test_stopping_finishes_a_short_read_that_takes_long(threads, settings) -> No
         threads.go_on.set()
         status, headers, _ = read_reply(connection)
         assert (status, headers["connection"]) == (200, "close")
+
+
+def test_an_answer_that_fails_costs_its_connection_and_no_other(threads, settings, monkeypatch) -> None:
+    service = Channel.service
+
+    def fail_once(channel: Channel) -> None:
+        monkeypatch.setattr(Channel, "service", service)
+        raise MemoryError
+
+    with running(threads, settings) as wire, wire.connect() as failing, wire.connect() as other:
+        assert answer(other, QUICK).startswith("polling")
+        monkeypatch.setattr(Channel, "service", fail_once)
+        failing.sendall(get(QUICK))
+        assert failing.recv(100) == b""
+        assert answer(other, QUICK)
 
 
 def test_a_failure_of_polling_itself_ends_it() -> None:
