@@ -21,16 +21,22 @@ class Mutex:
         self._file: int | None = None
 
     def __enter__(self) -> None:
-        """Waits for the turn, which comes: the kernel gives back that of a process that dies."""
+        """Waits for the turn, which comes: the kernel gives back that of a process that dies. Raises OSError."""
         self._guard.acquire()
-        if self._file is None:  # not before processes part: they would hold one lock together
-            self._file = os.open(self._name, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(self._file, fcntl.LOCK_EX)
+        try:
+            if self._file is None:  # not before processes part: they would hold one lock together
+                self._file = os.open(self._name, os.O_RDWR | os.O_CREAT, 0o600)
+            fcntl.flock(self._file, fcntl.LOCK_EX)
+        except BaseException:
+            self._guard.release()
+            raise
 
     def __exit__(self, *_: object) -> None:
         assert self._file is not None
-        fcntl.flock(self._file, fcntl.LOCK_UN)
-        self._guard.release()
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_UN)
+        finally:
+            self._guard.release()
 
 
 class Turns:
@@ -64,6 +70,9 @@ class Turns:
             except BlockingIOError:
                 os.close(descriptor)
                 continue
+            except BaseException:
+                os.close(descriptor)
+                raise
             with self._guard:
                 self._held.append(descriptor)
             return True

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
 
+import pytest
+
 from catalogd.shared.board import Bell, Board
 from catalogd.shared.memory import Flag, Load, Tallies, Word
 from catalogd.shared.table import Table
-from catalogd.shared.turns import Turns
+from catalogd.shared.turns import Mutex, Turns
 
 
 def in_another_process(work: Callable[[], object]) -> None:
@@ -120,6 +125,32 @@ def test_the_turn_of_a_process_that_is_killed_comes_back(tmp_path: Path) -> None
     turns.release()
     assert turns.acquire(timeout=0.0)
     turns.release()
+
+
+def test_a_turn_that_cannot_be_had_holds_up_nobody_after_it(tmp_path: Path) -> None:
+    mutex, turned = Mutex(tmp_path / "later" / "mutex"), threading.Event()
+
+    def take() -> None:
+        with mutex:
+            turned.set()
+
+    with pytest.raises(FileNotFoundError):
+        take()
+    (tmp_path / "later").mkdir()
+    threading.Thread(target=take, daemon=True).start()
+    assert turned.wait(5)
+
+
+def test_no_descriptor_is_left_open_where_a_file_cannot_be_locked(tmp_path: Path, monkeypatch) -> None:
+    turns, before = Turns(tmp_path / "turn", 1), os.listdir("/proc/self/fd")
+
+    def fail(_file: int, _how: int) -> None:
+        raise OSError(errno.ENOLCK, "no locks are left")
+
+    monkeypatch.setattr(fcntl, "flock", fail)
+    with pytest.raises(OSError, match="no locks"):
+        turns.acquire(timeout=0.0)
+    assert os.listdir("/proc/self/fd") == before
 
 
 def test_a_board_tells_what_was_posted_last(tmp_path: Path) -> None:
