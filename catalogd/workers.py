@@ -98,6 +98,7 @@ class Supervisor:
         self._woken, self._wake = os.pipe()
         for end in (self._readied, self._woken, self._wake):
             os.set_blocking(end, False)
+        self._ends_of_supervisor = (self._supervises, self._readied, self._woken, self._wake)
 
     def run(self, greet: Callable[[], None], stop_listening: Callable[[], None]) -> None:
         """Runs them until SIGTERM or SIGINT arrives and all have ended. A second one does not wait for what is under
@@ -108,16 +109,20 @@ class Supervisor:
         # A collection writes to all that there is, and so would make of the memory that workers share one for each.
         gc.collect()
         gc.freeze()
-        with self._signals():
-            while self._running or not self._told:
-                self._start_due()
-                self._wait()
-                self._reap()
-                if not self._not_ready and not self._told:
-                    greet()
-                    greet = _nothing
-                if self._told:
-                    stop_listening()
+        try:
+            with self._signals():
+                while self._running or not self._told:
+                    self._start_due()
+                    self._wait()
+                    self._reap()
+                    if not self._not_ready and not self._told:
+                        greet()
+                        greet = _nothing
+                    if self._told:
+                        stop_listening()
+        finally:
+            for end in (*self._ends_of_supervisor, self._supervised, self._ready):
+                os.close(end)
 
     def _wait(self) -> None:
         """Until something happens, or it is time to start one."""
@@ -140,12 +145,23 @@ class Supervisor:
             stream.flush()
         # A signal that comes before the worker has said what to do with it waits until then.
         before = signal.pthread_sigmask(signal.SIG_BLOCK, _OURS)
-        if not self._told:
+        try:
+            if not self._told:
+                self._fork(number, before)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    def _fork(self, number: int, mask: object) -> None:
+        try:
             pid = os.fork()
-            if pid == 0:
-                self._live(Place(number, self._loads[number], self._supervised, self._ready), before)
-            self._running[pid] = _Running(number, time.monotonic())
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        except OSError as error:  # no memory, or no process more: there may be later
+            self._not_ready.discard(number)
+            again = self._put_off(number)
+            log.error("worker %d cannot be started (%s); it is tried again %s", number + 1, error.strerror, again)
+            return
+        if pid == 0:
+            self._live(Place(number, self._loads[number], self._supervised, self._ready), mask)
+        self._running[pid] = _Running(number, time.monotonic())
 
     def _live(self, place: Place, mask: object) -> NoReturn:
         """A worker's whole life. It must never come back into the supervisor's code."""
@@ -156,7 +172,7 @@ class Supervisor:
             signal.signal(signal.SIGTERM, signal.SIG_DFL)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
             signal.signal(_HURRY, signal.SIG_DFL)
-            for end in (self._supervises, self._readied, self._woken, self._wake):
+            for end in self._ends_of_supervisor:
                 os.close(end)
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)  # type: ignore[arg-type]
             place.watch()
@@ -188,13 +204,18 @@ class Supervisor:
         self._not_ready.discard(number)
         if self._told:
             return
-        stayed = now - ended.since >= _STAYS
-        before = self._pauses[number]
-        self._pauses[number] = pause = 0.0 if stayed else min(2 * before, _LONGEST) or _SHORTEST
-        self._due[number] = now + pause
+        if now - ended.since >= _STAYS:
+            self._pauses[number], self._due[number], again = 0.0, now, "now"
+        else:
+            again = self._put_off(number)
         how = f"by signal {-status}" if status < 0 else f"with status {status}"
-        again = f"in {pause:g} s" if pause else "now"
         log.error("worker %d (process %d) has ended %s; it is started again %s", number + 1, pid, how, again)
+
+    def _put_off(self, number: int) -> str:
+        """Plans its start after a pause; when that is, in words."""
+        self._pauses[number] = pause = min(2 * self._pauses[number], _LONGEST) or _SHORTEST
+        self._due[number] = time.monotonic() + pause
+        return f"in {pause:g} s"
 
     @contextmanager
     def _signals(self) -> Iterator[None]:
