@@ -1,6 +1,6 @@
 """Connections on which no client holds up the others, and the replies on them.
 
-waitress lets a worker wait for a reader for ever, and goes by the wall clock. Each of the classes here changes one of
+waitress lets a thread wait for a reader for ever, and goes by the wall clock. Each of the classes here changes one of
 its parts, by overriding what that part offers for it.
 """
 
@@ -33,7 +33,7 @@ _OF_THE_SERVER = frozenset({"Connection", "Date", "Server"})
 # How long a refused client may go on sending before its connection is cut, in seconds: cut at once, it would
 # often lose the reply that says why.
 _LINGER = 2.0
-# How long a worker waits for the reader of a reply that comes in pieces, in seconds. A reply in one piece,
+# How long a thread waits for the reader of a reply that comes in pieces, in seconds. A reply in one piece,
 # and a file of any size, it hands over whole.
 _READER_PATIENCE = 10.0
 
@@ -132,7 +132,7 @@ def _capitalized(name: str) -> str:
 
 
 class Channel(HTTPChannel):
-    """A connection that takes no worker hostage, and that closes so that its last reply arrives."""
+    """A connection that takes no thread hostage, and that closes so that its last reply arrives."""
 
     parser_class = Parser
     task_class = Task
@@ -161,6 +161,9 @@ class Channel(HTTPChannel):
     @last_activity.setter
     def last_activity(self, moment: float) -> None:
         # waitress says that it is used now, by the wall clock, which may be set meanwhile.
+        self._was_active()
+
+    def _was_active(self) -> None:
         self._active_at = time.monotonic()
 
     def received(self, data: bytes) -> bool:
@@ -184,7 +187,7 @@ class Channel(HTTPChannel):
         self.server.ask(headers | {"REMOTE_ADDR": self.addr[0]}, partial(self._admit, request))
 
     def _admit(self, request: Parser, refusal: CatalogdError | None) -> None:
-        """In waitress's main thread: reads on, or lets the application say why not."""
+        """In the thread that polls: reads on, or lets the application say why not."""
         self._is_asking = False
         if refusal is None or not self.connected:
             return
@@ -224,7 +227,7 @@ class Channel(HTTPChannel):
         return is_report(self._next_path())
 
     def _next_path(self) -> str:
-        # A worker takes requests away at any moment, so it is looked for the first one once. One that is refused need
+        # A thread takes requests away at any moment, so it is looked for the first one once. One that is refused need
         # not have a path.
         first = next(iter(self.requests), None)
         return first.path if first is not None and first.error is None else ""
@@ -292,11 +295,8 @@ class Channel(HTTPChannel):
         self._sending = sender.send(self.socket, body.file, size, self._was_active, ended)
         self.outbufs.remove(body)
 
-    def _was_active(self) -> None:
-        self._active_at = time.monotonic()
-
     def _take_back(self, size: int, is_whole: bool) -> None:
-        """In waitress's main thread. The lock is held by a worker that is still handing over."""
+        """In the thread that polls. The lock is held by a thread that is still handing over."""
         with self.outbuf_lock:
             self._sending = None
             if not self.connected:
@@ -328,7 +328,7 @@ class Channel(HTTPChannel):
         self._active_at = time.monotonic() - self.adj.channel_timeout + _LINGER
 
     def _flush_outbufs_below_high_watermark(self) -> None:
-        """Bounds the time that a worker waits for a reader; waitress would wait as long as the connection
+        """Bounds the time that a thread waits for a reader; waitress would wait as long as the connection
         lives. For a client that has sent further requests and reads no reply, it does not wait at all.
         """
         if self.total_outbufs_len <= self.adj.outbuf_high_watermark:

@@ -6,7 +6,7 @@ import ctypes
 
 # malloc.h of the GNU C library.
 _M_ARENA_MAX = -8
-# One for the thread that polls, one for those that answer: only one of them runs Python at a time anyway.
+# Few threads wait for each other at so few: only one of them runs Python at a time.
 _ARENAS = 2
 
 

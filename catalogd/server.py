@@ -67,7 +67,7 @@ def _everybody(env: dict[str, Any], start_response: object = None) -> None:
 
 
 class _Question:
-    """Asks in a thread that may wait, and has the answer taken in waitress's main thread."""
+    """Asks in a thread that may wait, and has the answer taken in the one that polls."""
 
     def __init__(self, ask: Callable[[], CatalogdError | None], answer: Callable[[CatalogdError | None], None]):
         self._ask = ask
@@ -102,7 +102,7 @@ class Server:
 
         Raises OSError if the address cannot be listened on.
         """
-        # Each request that waits for a worker is a warning to waitress; waiting is what its queue is for.
+        # Each request that waits for a thread is a warning to waitress; waiting is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
         share_arenas()
         self._map: dict[int, Any] = {}
@@ -286,7 +286,7 @@ class _Listener(TcpWSGIServer):
             self.task_dispatcher.add_task(task)
 
     def ask(self, env: dict[str, Any], answered: Callable[[CatalogdError | None], None]) -> None:
-        """Asks who pushes; `answered` is called in waitress's main thread."""
+        """Asks who pushes; `answered` is called in the thread that polls."""
 
         def ask() -> CatalogdError | None:
             refusal = self._admission(env, lambda *_: None)

@@ -11,10 +11,9 @@ import ipaddress
 import math
 import threading
 import time
-from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from typing import NamedTuple, Protocol, Self
+from typing import NamedTuple
 
 from catalogd.errors import TooManyAttempts, Unauthenticated
 from catalogd.shared.table import Table
@@ -24,45 +23,12 @@ _FREE_OF_BOTH, _FREE_OF_ACCOUNT, _FREE_OF_ADDRESS = 5, 10, 20
 _LONGEST_PAUSE = 30.0
 # Seconds without a failure after which those before are forgotten.
 _FORGOTTEN_AFTER = 900.0
-# Bounds of the memory: some hundred bytes each. The ones longest unused are forgotten first.
+# Bounds of the memory: 32 bytes each. Where there is no place for a new one, the oldest of some is forgotten.
 _MOST_COUNTED = 50_000
 _MOST_KNOWN = 10_000
 
 
 _FREE = {"both": _FREE_OF_BOTH, "account": _FREE_OF_ACCOUNT, "address": _FREE_OF_ADDRESS}
-
-
-class Kept(Protocol):
-    """A number and a time by key. Those longest unused are forgotten."""
-
-    def get(self, key: Hashable) -> tuple[int, float] | None: ...
-
-    def set(self, key: Hashable, number: int, time: float) -> None: ...
-
-    def drop(self, key: Hashable) -> None: ...
-
-
-class _InProcess:
-    """Kept in memory of this process."""
-
-    def __init__(self, most: int):
-        self._most = most
-        self._entries: OrderedDict[Hashable, tuple[int, float]] = OrderedDict()
-
-    def __len__(self) -> int:
-        return len(self._entries)
-
-    def get(self, key: Hashable) -> tuple[int, float] | None:
-        return self._entries.get(key)
-
-    def set(self, key: Hashable, number: int, time: float) -> None:
-        self._entries[key] = number, time
-        self._entries.move_to_end(key)
-        while len(self._entries) > self._most:
-            self._entries.popitem(last=False)
-
-    def drop(self, key: Hashable) -> None:
-        self._entries.pop(key, None)
 
 
 class _Counted(NamedTuple):
@@ -76,18 +42,14 @@ class _Counted(NamedTuple):
 class Throttle:
     """Counts failed logins. Use from any number of threads."""
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, mutex: AbstractContextManager[object] | None = None
+    ):
+        """`mutex` is between the processes that are forked from this one, where these count together."""
         self._clock = clock
-        self._guard: AbstractContextManager[object] = threading.Lock()
-        self._failures: Kept = _InProcess(_MOST_COUNTED)
-        self._known: Kept = _InProcess(_MOST_KNOWN)
-
-    @classmethod
-    def among_workers(cls, mutex: AbstractContextManager[object], clock: Callable[[], float] = time.monotonic) -> Self:
-        """One for processes that are forked from this one; `mutex` is between them."""
-        made = cls(clock)
-        made._guard, made._failures, made._known = mutex, Table(_MOST_COUNTED), Table(_MOST_KNOWN)
-        return made
+        self._guard = mutex or threading.Lock()
+        self._failures = Table(_MOST_COUNTED)
+        self._known = Table(_MOST_KNOWN)
 
     @contextmanager
     def attempt(self, user: str, address: str) -> Iterator[None]:

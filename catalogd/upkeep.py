@@ -52,13 +52,19 @@ class Upkeep:
         self._told = told
         self._stopping = threading.Event()
         self._threads = [
-            threading.Thread(target=self._watch, name="watch", daemon=True),
+            _repeating("watch", self._watch, settings.watch_interval, self._stopping, "could not follow main"),
             threading.Thread(target=self._keep_house, name="maintenance", daemon=True),
-            threading.Thread(target=self._publish, name="publication", daemon=True),
-        ]
+            _repeating(
+                "publication", catalog.publish, _PUBLICATION_INTERVAL, self._stopping,
+                "the public repository could not follow main",
+            ),
+        ]  # fmt: skip
+        self._follow_at = self._checkpoint_at = 0.0
         # What is counted is folded by a commit, so of a replica the primary does that.
         if not catalog.primary:
-            self._threads.append(threading.Thread(target=self._fold_activity, name="activity", daemon=True))
+            failure = "activity could not be folded into the documents"
+            fold = _repeating("activity", activity.fold, settings.activity_interval, self._stopping, failure)
+            self._threads.append(fold)
         if lookout is not None:
             self._threads.append(threading.Thread(target=self._look, args=(lookout,), name="lookout", daemon=True))
         if follower is not None:
@@ -88,25 +94,13 @@ class Upkeep:
             thread.join()
 
     def _watch(self) -> None:
-        follow_at = checkpoint_at = 0.0
-        while not self._stopping.wait(self._settings.watch_interval):
-            try:
-                self._catalog.notice()
-                if time.monotonic() >= follow_at:
-                    follow_at = time.monotonic() + self._settings.index_interval
-                    self._catalog.follow_index()
-                if time.monotonic() >= checkpoint_at:
-                    checkpoint_at = time.monotonic() + _CHECKPOINT_INTERVAL
-                    self._catalog.store.checkpoint()
-            except Exception:  # the thread must not end, whatever a hand has done to the catalog
-                log.exception("could not follow main; it is tried again")
-
-    def _publish(self) -> None:
-        while not self._stopping.wait(_PUBLICATION_INTERVAL):
-            try:
-                self._catalog.publish()
-            except Exception:  # as above: the public repository would stay where it is
-                log.exception("the public repository could not follow main; it is tried again")
+        self._catalog.notice()
+        if time.monotonic() >= self._follow_at:
+            self._follow_at = time.monotonic() + self._settings.index_interval
+            self._catalog.follow_index()
+        if time.monotonic() >= self._checkpoint_at:
+            self._checkpoint_at = time.monotonic() + _CHECKPOINT_INTERVAL
+            self._catalog.store.checkpoint()
 
     def _look(self, lookout: Lookout) -> None:
         while not self._stopping.is_set():
@@ -116,13 +110,6 @@ class Upkeep:
             except OSError:
                 log.exception("what is known of the other repository could not be told to the other workers")
             lookout.wait()
-
-    def _fold_activity(self) -> None:
-        while not self._stopping.wait(self._settings.activity_interval):
-            try:
-                self._activity.fold()
-            except Exception:  # as above: stars would be counted no more
-                log.exception("activity could not be folded into the documents; it is tried again")
 
     def _keep_house(self) -> None:
         """A fold as soon as there are many packs; all in one pack once a day, or in place of a fold if no pack has a
@@ -158,10 +145,10 @@ class FilesUpkeep:
     """What a worker does that leaves the rest to the first one: its own files that could not follow main."""
 
     def __init__(self, catalog: Catalog, settings: Settings):
-        self._catalog = catalog
-        self._interval = settings.index_interval
         self._stopping = threading.Event()
-        self._thread = threading.Thread(target=self._run, name="files", daemon=True)
+        catch_up = catalog.store.catch_up_files
+        failure = "files could not follow main"
+        self._thread = _repeating("files", catch_up, settings.index_interval, self._stopping, failure)
 
     def start(self) -> None:
         self._thread.start()
@@ -171,9 +158,17 @@ class FilesUpkeep:
         self._stopping.set()
         self._thread.join()
 
-    def _run(self) -> None:
-        while not self._stopping.wait(self._interval):
+
+def _repeating(
+    name: str, work: Callable[[], object], interval: float, stopping: threading.Event, failure: str
+) -> threading.Thread:
+    """A thread that does it at an interval, in seconds, until it is to stop. `failure` is for the log."""
+
+    def repeat() -> None:
+        while not stopping.wait(interval):
             try:
-                self._catalog.store.catch_up_files()
+                work()
             except Exception:  # the thread must not end, whatever a hand has done to the catalog
-                log.exception("files could not follow main; it is tried again")
+                log.exception("%s; it is tried again", failure)
+
+    return threading.Thread(target=repeat, name=name, daemon=True)

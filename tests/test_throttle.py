@@ -32,7 +32,7 @@ def clock() -> Clock:
 
 @pytest.fixture(params=["one process", "workers"])
 def throttle(clock: Clock, request: pytest.FixtureRequest, tmp_path: Path) -> Throttle:
-    return Throttle(clock) if request.param == "one process" else Throttle.among_workers(Mutex(tmp_path / "m"), clock)
+    return Throttle(clock, Mutex(tmp_path / "m") if request.param == "workers" else None)
 
 
 def attempt(throttle: Throttle, user: str, address: str, error: Exception | None = None) -> int:

@@ -80,7 +80,7 @@ def _serve_by_workers(settings: Settings) -> None:
             bound.listen(_BACKLOG)
         with open_state(settings) as state:
             admin = Accounts(state, email_domain=settings.email_domain).ensure_admin()
-        throttle = Throttle.among_workers(shares.mutex("logins"))
+        throttle = Throttle(mutex=shares.mutex("logins"))
         address = Address(settings.listen.host, sockets[0].getsockname()[1])
         supervisor = Supervisor(settings.workers, partial(_work, settings, shares, throttle, sockets))
         supervisor.run(partial(_greet, address, admin, settings), partial(_close, sockets))
@@ -141,11 +141,18 @@ def _assembled(
     lookout = _lookout(catalog, settings)
     asked = lookout if lookout is None or shares.is_first else _elsewhere(lookout, shares)
     metrics = Metrics(asked.health if asked else catalog.health, shares.tallies)
-    follower = _registry_follower(catalog, accounts, state, settings, metrics)
-    keeper = _keeper(catalog, accounts, settings, shares)
-    if keeper is not None:
-        metrics.watch_comparisons(keeper.status if shares.is_first else partial(_heard, shares))
-    wake = _wake(follower, shares)
+    follower: RegistryFollower | None = None
+    keeper: Keeper | None = None
+    wake: Callable[[], None] = _nothing
+    # What a registry tells a replica goes to the primary, which mends as well.
+    if not catalog.primary:
+        metrics.watch_changes(state.count_changes)
+        if shares.is_first:
+            follower = _registry_follower(catalog, accounts, state, settings, metrics)
+            keeper = _keeper(catalog, accounts, settings, shares) if settings.registry_url else None
+        wake = follower.wake if follower else _wake_elsewhere(shares)
+        if settings.registry_url:
+            metrics.watch_comparisons(keeper.status if keeper else partial(_heard, shares))
     app = make_app(catalog, accounts, activity, settings, metrics, asked, wake)
     server = Server(app, settings, Admission(catalog, accounts), sockets, load)
     if not shares.is_first:
@@ -171,12 +178,9 @@ def _heard(shares: Shares) -> Kept:
     return heard(shares.board.read(_KEEPER))
 
 
-def _wake(follower: RegistryFollower | None, shares: Shares) -> Callable[[], None]:
-    """Tells the follower, wherever it runs, that changes wait."""
-    if follower is None:
-        return _nothing
-    if shares.is_first or shares.bell is None:
-        return follower.wake
+def _wake_elsewhere(shares: Shares) -> Callable[[], None]:
+    """Tells the first worker's follower that changes wait."""
+    assert shares.bell is not None
     return partial(shares.bell.ring, _FOLLOWER)
 
 
@@ -190,21 +194,14 @@ def _lookout(catalog: Catalog, settings: Settings) -> Lookout | None:
 
 def _registry_follower(
     catalog: Catalog, accounts: Accounts, state: State, settings: Settings, metrics: Metrics
-) -> RegistryFollower | None:
-    """None for a replica: what a registry tells goes to the primary."""
-    if catalog.primary:
-        return None
+) -> RegistryFollower:
     client = registry_client(settings, own_tokens(settings)) if settings.registry_url else None
     may_create = creation(settings.registry_create, catalog, accounts)
-    follower = RegistryFollower(catalog, state, may_create, client, settings.registry_jobs, metrics.followed)
-    metrics.watch_changes(follower.waiting)
-    return follower
+    return RegistryFollower(catalog, state, may_create, client, settings.registry_jobs, metrics.followed)
 
 
-def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings, shares: Shares) -> Keeper | None:
-    """What compares with the registry. A replica has none: what it would mend, its primary does."""
-    if catalog.primary or not settings.registry_url:
-        return None
+def _keeper(catalog: Catalog, accounts: Accounts, settings: Settings, shares: Shares) -> Keeper:
+    """What compares with the registry."""
     may_create = creation(settings.registry_create, catalog, accounts)
     connect = partial(registry_client, settings, own_tokens(settings))
     tell = partial(shares.board.post, _KEEPER) if shares.board else _nothing

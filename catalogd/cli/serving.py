@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import sys
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from catalogd.names import KINDS, schema_path
 from catalogd.sample import sample_files
 from catalogd.settings import Settings
 from catalogd.store import ATTRIBUTES, ATTRIBUTES_CONTENT, Store, begin_as_clone, has_main, short
-
-log = logging.getLogger(__name__)
 
 
 @click.command()

@@ -211,12 +211,12 @@ class RegistryClient:
     ) -> Answer:
         own = {"Authorization": authorization} if authorization else {}
         at, most = f"{what} at {self.host}", max(most, _MOST_ERROR)
-        for pause in _PAUSES:
+        for pause in (*_PAUSES, None):
             answer = self._wire.exchange(method, url, {**headers, **own}, most, at)
-            wanted = _asked_to_wait(answer, pause)
+            wanted = None if pause is None else _asked_to_wait(answer, pause)
             if wanted is None or not self._wire.rest(wanted):
-                return answer
-        return self._wire.exchange(method, url, {**headers, **own}, most, at)
+                break
+        return answer
 
     def _redirected(self, url: str, answer: Answer, elsewhere: bool, what: str) -> tuple[str, Origin]:
         target = answer.headers.get("location", "")

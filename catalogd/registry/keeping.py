@@ -49,7 +49,7 @@ class Kept:
 
 
 def heard(told: Mapping[str, Any] | None) -> Kept:
-    """What a Keeper in another process of this machine has told; None if it has told nothing yet."""
+    """What a Keeper has told, perhaps in another process of this machine; `told` is None if it has told nothing yet."""
     if told is None:
         return Kept(mended=dict.fromkeys(_MENDED_WHAT, 0))
     whole_at = told["whole_at"]
@@ -105,15 +105,8 @@ class Keeper:
     def step(self) -> bool:
         """Compare once. Returns whether all of the registry could be read and all be mended."""
         is_whole = self._step()
-        with self._guard:
-            told = {
-                "whole_at": self._whole_at,
-                "is_failing": self._failures > 0,
-                "mended": dict(self._mended),
-                "differences": dict(self._differences),
-            }
         try:
-            self._tell(told)
+            self._tell(self._told())
         except OSError:  # the thread must go on, whatever the disk does
             log.exception("What was found could not be told to the other workers")
         return is_whole
@@ -132,9 +125,16 @@ class Keeper:
 
     def status(self) -> Kept:
         """What is known now."""
+        return heard(self._told())
+
+    def _told(self) -> dict[str, Any]:
         with self._guard:
-            ago = None if self._whole_at is None else round(time.monotonic() - self._whole_at, 3)
-            return Kept(ago, self._failures > 0, dict(self._mended), dict(self._differences))
+            return {
+                "whole_at": self._whole_at,
+                "is_failing": self._failures > 0,
+                "mended": dict(self._mended),
+                "differences": dict(self._differences),
+            }
 
     def _compare(self) -> Report:
         logged = 0

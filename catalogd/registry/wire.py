@@ -63,12 +63,12 @@ class _Watch:
             yield
             return
         key = object()
-        with self._guard:
-            self._due[key] = time.monotonic() + seconds, wire
-            starts, self._is_running = not self._is_running, True
-        if starts:
-            threading.Thread(target=self._run, name="registry-watch", daemon=True).start()
         try:
+            with self._guard:
+                self._due[key] = time.monotonic() + seconds, wire
+                if not self._is_running:
+                    threading.Thread(target=self._run, name="registry-watch", daemon=True).start()
+                    self._is_running = True
             yield
         finally:
             with self._guard:

@@ -70,20 +70,27 @@ class Flag:
 
 
 class Word:
-    """A short text that any process may set, and all see. What is longer than 500 bytes is cut."""
+    """A short text that any process may set, and all see. What is longer than 500 bytes is cut.
+
+    The first one stays: it is the cause of the others, and nobody reads parts of two.
+    """
 
     def __init__(self) -> None:
         self._memory = mmap.mmap(-1, mmap.PAGESIZE)
 
     def get(self) -> str:
         """ "" for none."""
-        length = self._memory[0] | self._memory[1] << 8
-        return self._memory[2 : 2 + length].decode("utf-8", "replace") if length else ""
+        length = _LENGTH.unpack_from(self._memory)[0]
+        return self._memory[_LENGTH.size : _LENGTH.size + length].decode("utf-8", "replace")
 
     def set(self, text: str) -> None:
+        """Nothing happens where there is one already."""
+        if self.get():
+            return
         data = text.encode("utf-8", "replace")[:_MOST_SAID]
-        self._memory[2 : 2 + len(data)] = data
-        self._memory[:2] = _LENGTH.pack(len(data))
+        self._memory[_LENGTH.size : _LENGTH.size + len(data)] = data
+        # Last, so that whoever reads finds all of it.
+        self._memory[: _LENGTH.size] = _LENGTH.pack(len(data))
 
 
 class Tallies:

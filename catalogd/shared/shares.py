@@ -29,7 +29,6 @@ class Shares:
 
     def __init__(self, workers: int = 1, directory: Path | None = None):
         """The directory is emptied."""
-        self.workers = workers
         self.number = 0
         self.tallies = Tallies(workers)
         # Why no process of these writes any more; "" while they do.

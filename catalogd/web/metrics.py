@@ -26,7 +26,7 @@ NO_ROUTE = "(none)"
 _STATES = ("ok", "degraded", "failing")
 
 # What becomes of changes that a registry has told.
-OUTCOMES = ("committed", "unknown_repository", "unfit")
+_OUTCOMES = ("committed", "unknown_repository", "unfit")
 
 Health = Callable[[], Mapping[str, Any]]
 
@@ -80,7 +80,7 @@ class Metrics:
 
     def watch_changes(self, waiting: Callable[[], int]) -> None:
         """Tell how many changes that a registry has told wait for their commit."""
-        for outcome in OUTCOMES:
+        for outcome in _OUTCOMES:
             self.followed(outcome, 0)
         self.registry.register(_WaitingCollector(waiting))
 

@@ -431,15 +431,11 @@ def _read_one(parameter: Parameter, text: str, values: dict[str, Any], faults: l
     if parameter.repeatable:
         before = values.get(parameter.name, ())
         if len(before) >= MOST_REPEATED:
-            raise Malformed(*_once_more(parameter.name))
+            fault = f"must be given at most {MOST_REPEATED} times"
+            raise Malformed(f"The query is not valid: {parameter.name} {fault}.", [Fault(parameter.name, fault)])
         values[parameter.name] = (*before, value)
     else:
         values[parameter.name] = value
-
-
-def _once_more(name: str) -> tuple[str, list[Fault]]:
-    fault = f"must be given at most {MOST_REPEATED} times"
-    return f"The query is not valid: {name} {fault}.", [Fault(name, fault)]
 
 
 def _possible(known: dict[str, Parameter]) -> str:

@@ -9,13 +9,13 @@ from catalogd.web.parameters import PAGING
 from catalogd.web.routes.shared import (
     ACCOUNT,
     ACCOUNTS_READ,
-    ACCOUNTS_WRITE,
     BODILESS,
     COMMITTED,
     CREATE,
     PAGED,
     STARS,
     USERS,
+    WRITE,
     json_reply,
 )
 
@@ -135,7 +135,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "It is good for no more, and no longer, than the credentials that it is made with. Scopes other than `read` "
         "and `write` are for admins. Confined to a `namespace`, it is for a robot.",
         (json_reply(201, "The token, shown only now.", "NewToken", ("Location",)),),
-        ACCOUNTS_WRITE,
+        WRITE,
         body=Body(
             "TokenRequest",
             {"robot": {"name": "ci", "scopes": ["write"], "namespace": "acme", "expires_at": "2030-01-01T00:00:00Z"}},
@@ -209,7 +209,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "Fields that are left out keep their value; null takes an e-mail or a password away. A user who is not active "
         "has no rights; tokens and password stay for later. The last admin stays one.",
         (json_reply(200, "The user as it is now.", "User", ()),),
-        ACCOUNTS_WRITE,
+        WRITE,
         body=Body("UserUpdate", {"leave": {"is_active": False}}),
         writes=True,
         for_replicas=True,

@@ -40,9 +40,8 @@ WRITE = (400, 401, 403, 404, 409, 413, 415, 422, 503, 507)
 CREATE = tuple(status for status in WRITE if status != 404)
 CONDITIONAL = (*WRITE, 412)
 BODILESS = (400, 401, 403, 404, 409, 503, 507)
-# Of what concerns accounts: the state database may be out of reach, or its disk full.
+# Of what concerns accounts: the state database may be out of reach.
 ACCOUNTS_READ = (400, 401, 403, 404, 503)
-ACCOUNTS_WRITE = WRITE
 
 VERSIONED = ("Catalog-Commit", "ETag")
 COMMITTED = ("Catalog-Commit",)
