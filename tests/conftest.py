@@ -16,6 +16,10 @@ import pytest
 from cut_off_disk import Disk
 from postgresql_server import PostgresqlServer
 
+pytest_plugins = ["served_fixtures"]
+# Before they are imported, so that what they assert is told in full.
+pytest.register_assert_rewrite("served_catalog", "actors", "recording", "mixture", "survival", "lane")
+
 STRICT = os.environ.get("CATALOGD_TEST_STRICT") == "1"
 EXAMPLES = os.environ.get("CATALOGD_TEST_EXAMPLES")
 NOT_INSTALLED = "is not installed"

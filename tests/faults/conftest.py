@@ -1,43 +1,12 @@
-"""Served catalogs for tests of faults, and whether faults can be injected here."""
+"""A catalog for tests of faults, and whether faults can be injected here."""
 
 from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "blackbox")]
-
-# Before they are imported, so that what they assert is told in full.
-pytest.register_assert_rewrite("actors", "recording", "mixed_load", "survival", "lane")
-
-from prepared import Prepared, prepare  # noqa: E402  (found by the line above)
-from served_catalog import Served  # noqa: E402
-
-
-@pytest.fixture
-def new_catalog(tmp_path: Path) -> Iterator[Callable[..., Served]]:
-    """Makes catalogs and serves them: `new_catalog()` or `new_catalog(name, *arguments)`."""
-    made: list[Served] = []
-
-    def make(name: str = "catalog", *arguments: str) -> Served:
-        served = Served(tmp_path / name, tmp_path, tmp_path / f"{name}.log", arguments)
-        made.append(served)
-        return served.start()
-
-    yield make
-    for served in made:
-        served.close()
-
-
-@pytest.fixture
-def served(new_catalog: Callable[..., Served]) -> Served:
-    """An empty catalog, served, for one test."""
-    return new_catalog()
+from prepared import Prepared, prepare
 
 
 @pytest.fixture(scope="session")

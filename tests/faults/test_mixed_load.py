@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 import pytest
-from mixed_load import mixed_load
+from mixture import mixed_load
 from served_catalog import Served
 
 # With CATALOGD_TEST_MIXED_SECONDS=600 as long as before a release.
