@@ -27,7 +27,7 @@ from waitress.task import ThreadedTaskDispatcher
 from catalogd.errors import CatalogdError
 from catalogd.http_channel import Channel
 from catalogd.http_parser import Limits
-from catalogd.memory import share_arenas
+from catalogd.memory import tune
 from catalogd.polling import Polling
 from catalogd.sender import Sender
 from catalogd.settings import Address, Settings
@@ -104,7 +104,7 @@ class Server:
         """
         # Each request that waits for a thread is a warning to waitress; waiting is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        share_arenas()
+        tune()
         self._map: dict[int, Any] = {}
         self._stop_at: float | None = None
         self._is_closed = False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Iterator, Sequence
 
 from catalogd.documents import Stored
@@ -11,6 +12,9 @@ from catalogd.readmodel.connections import Connections
 from catalogd.readmodel.listing import Counts, ListQuery
 from catalogd.readmodel.paging import window
 from catalogd.readmodel.shapes import PathFault, Row, Summaries, Tags, Visibility
+
+# Stands between summaries: no JSON has it, in a string neither.
+_SEPARATOR = b"\x1e"
 
 
 class DocumentQueries:
@@ -79,13 +83,8 @@ class DocumentQueries:
         with self._connections.snapshot() as connection:
             commit, batch = connection.execute("SELECT commit_id, batch FROM meta").fetchone()
             count, ids = query.find(connection, ordering, limit, offset, self._counts.at(commit))
-            found = connection.execute(
-                "SELECT id, namespace, repo_name, CAST(summary AS BLOB) FROM document"
-                " WHERE id IN (SELECT value FROM json_each(?))",
-                (json.dumps(ids),),
-            )
-            documents = {row[0]: Stored(row[1:3], row[3]) for row in found.fetchall()}
-        return Summaries(count, [documents[number] for number in ids], commit, batch)
+            documents = _documents(connection, ids)
+        return Summaries(count, documents, commit, batch)
 
     def batch(self) -> int:
         """The newest batch of activity that the documents count; 0 if none."""
@@ -103,3 +102,15 @@ class DocumentQueries:
         """The documents of the mirrored commit that cannot be shown, sorted by path."""
         with self._connections.reader() as connection:
             return [PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")]
+
+
+def _documents(connection: sqlite3.Connection, ids: Sequence[int]) -> Sequence[Stored]:
+    """Those of these ids, in their order. In one row: with each, SQLite would let other threads run, and wait for them."""
+    names, summaries = connection.execute(
+        "SELECT json_group_array(json_array(id, namespace, repo_name)), CAST(group_concat(summary, char(30)) AS BLOB)"
+        " FROM document WHERE id IN (SELECT value FROM json_each(?))",
+        (json.dumps(ids),),
+    ).fetchone()
+    texts = summaries.split(_SEPARATOR) if summaries else []
+    found = {row[0]: Stored((row[1], row[2]), text) for row, text in zip(json.loads(names), texts, strict=True)}
+    return [found[number] for number in ids]

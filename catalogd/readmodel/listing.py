@@ -144,8 +144,12 @@ class ListQuery:
         return int(connection.execute(query, self.parameters).fetchone()[0])
 
     def _ids(self, connection: sqlite3.Connection, query: str, limit: int, offset: int) -> list[int]:
-        rows = connection.execute(query, {**self.parameters, "limit": limit, "offset": offset})
-        return [row[0] for row in rows]
+        # In one row: with each, SQLite would let other threads run, and wait for them.
+        rows = connection.execute(
+            f"SELECT json_group_array(id) FROM ({query})", {**self.parameters, "limit": limit, "offset": offset}
+        )
+        ids: list[int] = json.loads(rows.fetchone()[0])
+        return ids
 
     # -- from what is asked to SQL
 

@@ -102,7 +102,8 @@ def send_encoded_page(
     """The same with rows that are JSON already."""
     following, previous = link_neighbours(req, resp, page.count, public_url)
     head = encode({"count": page.count, "next": following, "previous": previous, "results": []})
-    send_encoded(resp, head[:-2] + b",".join(results) + b"]}", page.commit)
+    resp.data = b"".join((head[:-2], b",".join(results), b"]}\n"))
+    _set_version(resp, page.commit, None)
 
 
 def send_list(req: Request, resp: falcon.Response, rows: Sequence[Any], public_url: str) -> None:

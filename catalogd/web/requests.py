@@ -33,6 +33,9 @@ _DOTS = re.compile(r"/\.{1,2}(?:/|$)")
 _NEVER_IN_A_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 
 _DETAIL = re.compile(r"/v1/repositories/[^/]+/[^/]+/?")
+_LIST = re.compile(r"/v1/repositories(?:/[^/]+)?/?")
+# What makes a list long work: words to search for, a commit of the past.
+_LONG = re.compile(r"(?:^|&)(?:search|at)=|%")
 
 _NO_SUCH_PATH = "There is no such path: empty segments, '.', '..' and encoded slashes name nothing here."
 
@@ -58,9 +61,12 @@ def request_id(given: str | None) -> str:
 
 
 def is_short_read(method: str, path: str, query: str, authorization: str | None) -> bool:
-    """Whether it asks for one repository as it is now, without a password, which takes long to check."""
-    if method != "GET" or query or _DETAIL.fullmatch(path) is None:
+    """Whether it asks for repositories as they are now, without a password, which takes long to check."""
+    if method != "GET":
         return False
+    if query or _DETAIL.fullmatch(path) is None:
+        if _LIST.fullmatch(path) is None or _LONG.search(query):
+            return False
     return authorization is None or authorization[:6].lower() != "basic "
 
 
