@@ -36,6 +36,8 @@ _MOST_IN_A_BATCH = 1_000
 _TRIES = 20
 # Answers of the state that are kept until it changes: some hundred bytes each.
 _MOST_KNOWN = 20_000
+# All that is pending is read, and all stars of a user, where so many answers were missing and there are no more rows.
+_SOON, _FEW = 32, 1_000
 
 
 class Seen(NamedTuple):
@@ -195,40 +197,101 @@ class Activity:
         }
 
 
+class _Answers:
+    """What has been read of one version of the state."""
+
+    def __init__(self, version: int | None):
+        self.version = version
+        # How often something was not known, and of whom all was asked for then; None: of all users.
+        self.misses = 0
+        self.asked: set[str | None] = set()
+        self.pending: dict[Name, list[PendingRow]] = {}
+        self.is_all_pending = False
+        self.is_starred: dict[tuple[str, Name], bool] = {}
+        self.all_starred: dict[str, frozenset[Name]] = {}
+
+    def __len__(self) -> int:
+        return len(self.pending) + len(self.is_starred) + sum(map(len, self.all_starred.values()))
+
+    def pending_of(self, name: Name) -> list[PendingRow] | None:
+        """None: not known."""
+        rows = self.pending.get(name)
+        return [] if rows is None and self.is_all_pending else rows
+
+    def has_starred(self, user: str | None, name: Name) -> bool | None:
+        """None: not known."""
+        if user is None:
+            return False
+        starred = self.all_starred.get(user)
+        return self.is_starred.get((user, name)) if starred is None else name in starred
+
+
 class _Known:
-    """What has been read of the state, for as long as that does not change; nothing where it cannot tell."""
+    """What has been read of the state, for as long as that does not change; nothing where it cannot tell.
+
+    At first what is asked for is read. Where more is asked for and nothing changes meanwhile, all is read that is
+    little: as a rule nothing is pending, and a user has few stars.
+    """
 
     def __init__(self, state: State):
         self._state = state
-        self._answers: tuple[int | None, dict[object, Any]] = (None, {})
+        self._answers = _Answers(None)
 
     def pending(self, names: Collection[Name]) -> dict[Name, list[PendingRow]]:
         """What is pending of each of the repositories."""
         answers = self._current()
-        missing = [name for name in names if name not in answers]
-        found: dict[Name, list[PendingRow]] = {name: [] for name in missing}
-        for row in self._state.pending_of(missing) if missing else ():
-            found[row.namespace, row.repo_name].append(row)
-        answers.update(found)
-        return {name: found[name] if name in found else answers[name] for name in names}
+        missing = [name for name in names if answers.pending_of(name) is None]
+        if missing:
+            self._miss(answers, None)
+            missing = [name for name in missing if answers.pending_of(name) is None]
+        if missing:
+            found: dict[Name, list[PendingRow]] = {name: [] for name in missing}
+            for row in self._state.pending_of(missing):
+                found[row.namespace, row.repo_name].append(row)
+            answers.pending.update(found)
+        return {name: answers.pending_of(name) or [] for name in names}
 
     def seen(self, user: str | None, name: Name) -> tuple[list[PendingRow], bool]:
-        """What is pending of a repository, and whether the user has starred it: one query at most."""
+        """What is pending of a repository, and whether the user has starred it: one query as a rule, or none."""
         answers = self._current()
-        rows, is_starred = answers.get(name), user is not None and answers.get((user, name))
+        rows, is_starred = answers.pending_of(name), answers.has_starred(user, name)
+        if rows is None or is_starred is None:
+            self._miss(answers, user)
+            rows, is_starred = answers.pending_of(name), answers.has_starred(user, name)
         if rows is None or is_starred is None:
             rows, is_starred = self._state.pending_and_star(user, *name)
-            answers[name] = rows
+            answers.pending[name] = rows
             if user is not None:
-                answers[user, name] = is_starred
+                answers.is_starred[user, name] = is_starred
         return rows, is_starred
 
-    def _current(self) -> dict[object, Any]:
+    def _miss(self, answers: _Answers, user: str | None) -> None:
+        answers.misses += 1
+        if answers.misses < _SOON:
+            return
+        if None not in answers.asked:
+            answers.asked.add(None)
+            self._read_all_pending(answers)
+        if user is not None and user not in answers.asked:
+            answers.asked.add(user)
+            if self._state.count_stars(user) <= _FEW:
+                stars = self._state.starred(user)
+                answers.all_starred[user] = frozenset((star.namespace, star.repo_name) for star in stars)
+
+    def _read_all_pending(self, answers: _Answers) -> None:
+        rows = self._state.pending_activity(_FEW + 1)
+        if len(rows) > _FEW:
+            return
+        pending: dict[Name, list[PendingRow]] = {}
+        for row in rows:
+            pending.setdefault((row.namespace, row.repo_name), []).append(row)
+        answers.pending, answers.is_all_pending = pending, True
+
+    def _current(self) -> _Answers:
         version = self._state.version()
-        kept, answers = self._answers
-        if version is None or version != kept or len(answers) > _MOST_KNOWN:
-            answers = {}
-            self._answers = (version, answers)
+        answers = self._answers
+        if version is None or version != answers.version or len(answers) > _MOST_KNOWN:
+            answers = self._answers = _Answers(version)
         return answers
 
 

@@ -17,8 +17,8 @@ import psycopg
 import pytest
 
 from catalogd.accounts import ANONYMOUS, SCOPES, Account, Accounts
-from catalogd.activity import FOLDER, Activity
-from catalogd.catalog import Caller, Catalog, Deltas, NotCountable
+from catalogd.activity import _SOON, FOLDER, Activity
+from catalogd.catalog import Caller, Catalog, Deltas, ListQuery, NotCountable
 from catalogd.errors import BrokenSchema, Conflict, Forbidden, NotFound, Unauthenticated
 from catalogd.registry.follower import RegistryFollower
 from catalogd.state import ChangeRow, State
@@ -235,6 +235,28 @@ def test_whatever_is_shown_differently_has_another_version(activity, catalog, st
 
 
 @on_both_databases
+@pytest.mark.parametrize("few", [1_000, 1])
+def test_what_is_shown_is_right_however_many_repositories_are_asked_for(activity, catalog, state, monkeypatch, few):
+    monkeypatch.setattr("catalogd.activity._FEW", few)
+    found = catalog.detail(NOBODY, *APP)
+
+    def ask_for_many() -> None:
+        for who in (NOBODY, ANN):
+            for number in range(2 * _SOON):
+                other = {**found.document, "repo_name": f"other-{number}"}
+                shown = activity.seen(who, other, found.batch)
+                assert (shown.is_starred, shown.document["repo_starred_count"]) == (False, 0)
+
+    for steps, name in enumerate(ALL, 1):
+        activity.star(ANN, *name)
+        pull(state, name, 7, FRIDAY)
+        ask_for_many()
+        assert [seen(activity, catalog, ANN, one).is_starred for one in ALL] == [True] * steps + [False] * (3 - steps)
+        assert not any(seen(activity, catalog, BOB, one).is_starred for one in ALL)
+        shown = [document["download"] for document in activity.counted([*catalog.list(ADMIN, ListQuery()).results], 0)]
+        assert sorted(shown) == [0] * (3 - steps) + [7] * steps
+
+
 def test_a_fold_is_one_commit_for_all_and_the_counts_are_right_before_during_and_after(activity, catalog, root, git):
     for who in (ANN, BOB):
         activity.star(who, *APP)

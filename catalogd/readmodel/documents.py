@@ -104,8 +104,8 @@ class DocumentQueries:
             return [PathFault(*row) for row in connection.execute("SELECT path, detail FROM fault ORDER BY path")]
 
 
-def _documents(connection: sqlite3.Connection, ids: Sequence[int]) -> Sequence[Stored]:
-    """Those of these ids, in their order. In one row: with each, SQLite would let other threads run, and wait for them."""
+def _documents(connection: sqlite3.Connection, ids: list[int]) -> list[Stored]:
+    """Those of these ids, in their order. In one row: with each SQLite lets other threads run, and waits for them."""
     names, summaries = connection.execute(
         "SELECT json_group_array(json_array(id, namespace, repo_name)), CAST(group_concat(summary, char(30)) AS BLOB)"
         " FROM document WHERE id IN (SELECT value FROM json_each(?))",

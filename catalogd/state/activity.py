@@ -84,13 +84,13 @@ class ActivityVerbs:
 
     _database: Database
 
-    def pending_activity(self) -> list[PendingRow]:
-        """The sums of what is counted, by repository and batch, longest pending first.
+    def pending_activity(self, most: int | None = None) -> list[PendingRow]:
+        """The sums of what is counted, by repository and batch, longest pending first; no more than `most`.
 
         Where they cancel out there is a row too.
         """
         with self._database.reading() as connection:
-            return [PendingRow(*row) for row in connection.execute(_PENDING)]
+            return [PendingRow(*row) for row in connection.execute(_PENDING.limit(most))]
 
     def pending_of(self, repositories: Collection[Repository]) -> list[PendingRow]:
         """The same of some repositories, (namespace, repo_name)."""

@@ -64,9 +64,9 @@ def is_short_read(method: str, path: str, query: str, authorization: str | None)
     """Whether it asks for repositories as they are now, without a password, which takes long to check."""
     if method != "GET":
         return False
-    if query or _DETAIL.fullmatch(path) is None:
-        if _LIST.fullmatch(path) is None or _LONG.search(query):
-            return False
+    is_detail = not query and _DETAIL.fullmatch(path)
+    if not is_detail and (_LIST.fullmatch(path) is None or _LONG.search(query)):
+        return False
     return authorization is None or authorization[:6].lower() != "basic "
 
 
