@@ -17,6 +17,7 @@ from pathlib import Path
 
 from catalogd.errors import CatalogdError, NoSpace, StoreFailed, Unavailable
 from catalogd.shared.shares import Shares
+from catalogd.store.desk import Desk
 from catalogd.store.edits import Draft, Edit, Outcome, Reading
 from catalogd.store.group import Group
 from catalogd.store.history import Change, Commit
@@ -106,6 +107,7 @@ class Committer:
         self._queue: deque[_Ticket] = deque()
         self._turn = threading.Condition()
         self._is_led = False
+        self._desk = Desk()
         self._index_seen = index.signature()
         self._hand = str(pack_directory.parents[1] / "catalogd" / "hand")
         self._way_is_ours_until = 0.0
@@ -119,10 +121,12 @@ class Committer:
         Raises what the edit's draft raises, EditedByHand, NoSpace, StoreFailed.
         """
         ticket = _Ticket(edit)
-        head = self._branch.read()
-        ticket.draft_on(self._snapshot(head))
-        if ticket.drafted is None:
-            return Outcome(head or "", changed=False)
+        with self._desk.drafting():
+            head = self._branch.read()
+            ticket.draft_on(self._snapshot(head))
+            if ticket.drafted is None:
+                return Outcome(head or "", changed=False)
+            self._queue.append(ticket)
         self._settle([ticket])
         return ticket.result()
 
@@ -139,17 +143,17 @@ class Committer:
                 ticket.draft_on(snapshot)
             except Exception:  # an edit before it may make it possible: it is drafted again when its turn comes
                 ticket.reading = None
+        self._queue.extend(tickets)
         self._settle(tickets)
         return [ticket.settlement() for ticket in tickets]
 
     def _settle(self, tickets: list[_Ticket]) -> None:
-        """Queue them, and lead until they are committed or have failed."""
+        """Of the queue: wait until they are committed or have failed, or lead until they are."""
 
         def settled() -> bool:
             return all(ticket.settled for ticket in tickets)
 
         with self._turn:
-            self._queue.extend(tickets)
             # Not for a lock: whoever has come later might get it first, and what is settled must not wait for that.
             self._turn.wait_for(lambda: settled() or not self._is_led)
             if settled():
@@ -158,7 +162,8 @@ class Committer:
         try:
             while not settled():
                 self._give_way()
-                self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
+                with self._desk.committing():
+                    self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
                 if not settled():
                     with self._turn:
                         self._turn.notify_all()
