@@ -84,6 +84,11 @@ REVIEW = Right(
     "review", "Any user who sees it, to comment; else a user with a role in a namespace that it touches.", _WRITING,
     Role.READER, unconfined=True,
 )  # fmt: skip
+REVISE = Right("revise", "The author, or an admin.", _WRITING, Role.READER)
+CLOSE = Right("close", "The author, or an owner of a namespace that it touches.", _WRITING, Role.READER)
+DISMISS = Right(
+    "dismiss", "An owner of a namespace that it touches, who is not its author.", _WRITING, Role.OWNER, unconfined=True
+)
 MERGE = Right(
     "merge", "An author, or a writer of a namespace that it touches, once nothing stands against it.", _WRITING,
     Role.WRITER,
@@ -96,8 +101,8 @@ EXCHANGE = Right("exchange", "Who knows a password or a token.", takes_credentia
 ADMINISTER = Right("administer", "An admin.", _ADMINISTERING, unconfined=True)
 
 RIGHTS = (
-    OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, PROPOSE, REVIEW, MERGE, IDENTIFY, KEEP, MANAGE,
-    CLONE, PUSH, TELL, REPORT, GRANT, EXCHANGE, ADMINISTER,
+    OPEN, LOG_IN, LIST, READ, BELONG, STAR, WRITE, OWN, GOVERN, PROPOSE, REVISE, CLOSE, REVIEW, DISMISS,
+    MERGE, IDENTIFY, KEEP, MANAGE, CLONE, PUSH, TELL, REPORT, GRANT, EXCHANGE, ADMINISTER,
 )  # fmt: skip
 
 _ROLE_WORDS = {Role.READER: "a reader", Role.WRITER: "a writer", Role.OWNER: "an owner"}

@@ -19,8 +19,10 @@ CLOCK_SKEW = 300.0
 _MOST_OF_A_NAME = 200
 _MOST_OF_AN_EMAIL = 320
 
-# What the catalog itself ends its messages with.
-_TRAILER = re.compile(r"^(catalog-action|request-id|activity-batch)[ \t]*:", re.IGNORECASE | re.MULTILINE)
+# By what the catalog knows its own commits. Those of proposals count only where it is the committer.
+_TRAILER = re.compile(
+    r"^(catalog-action|request-id|activity-batch|registry-delivery|pushed-by)[ \t]*:", re.IGNORECASE | re.MULTILINE
+)
 
 Wrong = tuple[str, tuple[str, ...]]
 

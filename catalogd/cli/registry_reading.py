@@ -55,7 +55,8 @@ def reconcile(registry: str | None, dry_run: bool, believe: bool, catalog: str |
     """Compare the catalog with its registry, and set and remove tags so that they are as there.
 
     May run beside a server. Each difference is a line. Tags are removed only after all of the registry was read. Exit
-    status 1 where something could not be read, or more than half of all tags were to be removed.
+    status 1 where something could not be read, the registry lists nothing, or more than 100 tags and more than half of
+    all were to be removed.
     """
     settings = _settings(registry, None, catalog, config)
     wanted = Wanted(dry_run=dry_run, believe=believe)

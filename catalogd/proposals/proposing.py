@@ -64,7 +64,7 @@ class Proposing(ProposalUseCases):
         Raises Unauthenticated, Forbidden, NotFound, Invalid, Conflict, NotResolved, PreconditionFailed, and what the
         store raises.
         """
-        rights.require_scope(caller.account, rights.PROPOSE)
+        rights.require_scope(caller.account, rights.REVISE)
         given = asked.members(body, (*_MEMBERS, "resolve", "head"))
         changes = asked.changes(given["changes"]) if "changes" in given else []
         resolutions = asked.resolutions(given["resolve"]) if "resolve" in given else []
@@ -94,7 +94,7 @@ class Proposing(ProposalUseCases):
         return self._turn(caller, number, CLOSED, OPEN, "Reopen")
 
     def _turn(self, caller: Caller, number: int, before: str, after: str, verb: str) -> View:
-        rights.require_scope(caller.account, rights.PROPOSE)
+        rights.require_scope(caller.account, rights.CLOSE)
         with self._held(caller, number) as (proposal, main):
             if not self._is_author(caller, proposal) and not self._is_somewhere(caller, Role.OWNER, proposal, main):
                 raise Forbidden("This is for its author, or an owner of a namespace that it touches.")

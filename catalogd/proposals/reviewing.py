@@ -66,7 +66,7 @@ class Reviewing(ProposalUseCases):
 
         Raises Unauthenticated, Forbidden, NotFound, Conflict, Invalid, and what the store raises.
         """
-        rights.require_scope(caller.account, rights.REVIEW)
+        rights.require_scope(caller.account, rights.DISMISS)
         given = asked.members({} if body is None else body, ("comment",))
         comment = asked.text(given.get("comment", ""), "/comment")
         with self._held(caller, number) as (proposal, main):

@@ -26,16 +26,18 @@ _ABOUT = (
     "A catalog of container image repositories, with the history of every one of them.\n\n"
     "Every path works with and without a slash at its end. Times are RFC 3339 in UTC. Public repositories "
     "can be read without credentials; what a caller may not read is a 404, as if it were not there. Every "
-    "response has `X-Request-Id`; every read of the catalog and every write has `Catalog-Commit`, the commit "
-    "that was read or made. Errors are `application/problem+json` (RFC 9457).\n\n"
+    "response has `X-Request-Id`; every reply to a read or a write of repositories, organizations, stars and "
+    "proposals has `Catalog-Commit`, the commit that was read or made. Errors are `application/problem+json` (RFC "
+    "9457).\n\n"
     "Any call may also end in 400 or 413 (a header, a parameter or the body is not what it takes), 431 (more than 64 "
     "KiB of headers), 500 or 501 (a transfer coding other than `chunked`); one that takes credentials in 401, 429 (too "
-    "many wrong passwords) or 503."
+    "many wrong passwords) or 503.\n\n"
+    "Names such as `RepositoryDetail` are those of schemas in `/openapi.json`, which `/docs` shows."
 )
 
 _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
     "namespace": (
-        "The user or organization that the repository belongs to.",
+        "The user or organization whose name it is.",
         {"type": "string", "pattern": f"^{COMPONENT}$", "maxLength": MAX_NAME, "examples": ["madams"]},
     ),
     "repo_name": (
@@ -54,7 +56,7 @@ _PATH_PARAMETERS: dict[str, tuple[str, Description]] = {
 }
 
 _REQUEST_HEADERS = {
-    "If-Match": "Write only if the repository still has one of these ETags, or is there (`*`); else 412.",
+    "If-Match": "Write only if what is there still has one of these ETags, or is there at all (`*`); else 412.",
     "If-None-Match": "Reply with 304 if what is asked for still has one of these ETags.",
 }
 

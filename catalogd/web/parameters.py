@@ -7,7 +7,7 @@ shows.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -76,6 +76,10 @@ def _page(text: str) -> int:
     if not _NUMBER.fullmatch(text):
         raise Unfit("a whole number from 1")
     return min(int(text), _LAST_PAGE)
+
+
+def _choice(names: Sequence[str]) -> str:
+    return " or ".join((", ".join(f"`{name}`" for name in names[:-1]), f"`{names[-1]}`"))
 
 
 def _page_size(text: str) -> int:
@@ -212,7 +216,7 @@ PAGE = Parameter(
 )
 PAGE_SIZE = Parameter(
     "page_size",
-    "How many results a page has.",
+    f"How many results a page has: 1 to {MAX_PAGE_SIZE}, by default {DEFAULT_PAGE_SIZE}.",
     {"type": "integer", "minimum": 1, "maximum": MAX_PAGE_SIZE, "default": DEFAULT_PAGE_SIZE},
     _page_size,
     default=DEFAULT_PAGE_SIZE,
@@ -239,8 +243,9 @@ LABEL = Parameter(
 )
 ORDERING = Parameter(
     "ordering",
-    "What the list is sorted by; `-` in front turns it round. By `download` and `repo_starred_count` it goes by what "
-    "the documents count; pulls and stars of the last minutes are shown, but not in them yet.",
+    f"What the list is sorted by: {_choice(ORDERINGS)}; `-` in front turns it round. By `download` and "
+    "`repo_starred_count` it goes by what the documents count; pulls and stars of the last minutes are shown, but "
+    "not in them yet.",
     {"type": "string", "enum": [sign + name for name in ORDERINGS for sign in ("", "-")]},
     _ordering,
 )
@@ -342,7 +347,7 @@ OFFLINE_TOKEN = Parameter(
 _USER: dict[str, Any] = {**_TEXT, "minLength": 1, "maxLength": MAX_NAME}
 STATE = Parameter(
     "state",
-    "Only proposals that are so.",
+    f"Only proposals that are so: {_choice((*STATES, _EVERY_STATE))}, by default `{OPEN}`.",
     {"type": "string", "enum": [*STATES, _EVERY_STATE], "default": OPEN},
     _state,
     default=OPEN,

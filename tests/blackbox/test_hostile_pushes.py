@@ -347,6 +347,7 @@ COMMITS: dict[str, tuple[str, dict[str, bytes]]] = {
     "the catalog's action": ('a line "Catalog-Action:"', {"message": b"x\n\nCatalog-Action: create team/web\n"}),
     "a request's id": ('a line "request-id:"', {"message": b"x\n\nrequest-id: 1\n"}),
     "a batch of activity": ('a line "Activity-Batch:"', {"message": b"Activity-Batch: 99\n"}),
+    "a delivery of a registry": ('a line "Registry-Delivery:"', {"message": b"x\n\nRegistry-Delivery: 1\n"}),
     "a message with an escape": ("control character (U+001B)", {"message": b"\x1b]0;x\x07\n"}),
     "a message with NUL": (f"control character|{FSCK}", {"message": b"x\0Activity-Batch: 1\n"}),
     "a message of no UTF-8": ("not in UTF-8", {"message": b"\xff\xfe\n"}),

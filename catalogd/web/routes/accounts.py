@@ -73,9 +73,9 @@ OPERATIONS: tuple[Operation, ...] = (
         "account.log_in",
         ACCOUNT,
         "Get a token for a user and password",
-        "As clients of the original service do it, by form or by JSON. The token has the scopes `read` and `write` and "
-        "no end; of those made in this way, the fifty used last stay good. After some failures the next attempts are "
-        "a 429 for a while.",
+        "For clients that log in with a password and keep a token, by form or by JSON. The token has the scopes `read` "
+        "and `write` and no end; of those made in this way, the fifty used last stay good. After some failures the "
+        "next attempts are a 429 for a while.",
         (json_reply(200, "The token, shown only now.", "LoginToken", ()),),
         (400, 401, 403, 413, 415, 422, 429, 503, 507),
         body=Body("Login", {"user": {"username": "alice", "password": "correct horse battery"}}, (JSON, FORM)),

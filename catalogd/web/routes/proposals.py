@@ -85,13 +85,13 @@ OPERATIONS: tuple[Operation, ...] = (
         "PATCH",
         _ONE,
         "updateProposal",
-        rights.PROPOSE,
+        rights.REVISE,
         "proposals.revise",
         PROPOSALS,
         "Revise a proposal",
-        "For its author. `changes` take the place of what it did to the same documents, and leave its others; they are "
-        "laid on the newest main. `resolve` says which value fields in conflict take. Either makes a new revision, for "
-        "which no approval counts yet. A revision that leaves conflicts is a 409 that has them.",
+        "For its author, or an admin. `changes` take the place of what it did to the same documents, and leave its "
+        "others; they are laid on the newest main. `resolve` says which value fields in conflict take. Either makes a "
+        "new revision, for which no approval counts yet. A revision that leaves conflicts is a 409 that has them.",
         (_NOW,),
         CONDITIONAL,
         body=Body(
@@ -156,7 +156,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_ONE}/reviews/{{review}}/dismiss",
         "dismissReview",
-        rights.REVIEW,
+        rights.DISMISS,
         "proposals.dismiss",
         PROPOSALS,
         "Dismiss a request for changes",
@@ -185,7 +185,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_ONE}/close",
         "closeProposal",
-        rights.PROPOSE,
+        rights.CLOSE,
         "proposals.close",
         PROPOSALS,
         "Close a proposal",
@@ -198,7 +198,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "POST",
         f"{_ONE}/reopen",
         "reopenProposal",
-        rights.PROPOSE,
+        rights.CLOSE,
         "proposals.reopen",
         PROPOSALS,
         "Open a closed proposal again",

@@ -31,7 +31,7 @@ SECTIONS = {
     REGISTRY: "What a container registry tells and asks, and what its clients look for.",
     ACCOUNT: "The account of the caller: password and tokens.",
     USERS: "All accounts, for admins.",
-    SERVER: "For operators and tools. All but one need no credentials.",
+    SERVER: "For operators and tools. All but those on `/v1/sync` need no credentials.",
 }
 
 READ = (400, 401, 404)
