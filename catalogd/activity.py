@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -146,7 +147,7 @@ class Activity:
         with self._folding:
             self.settle()
             self._state.forget_zeros()
-            names = list(self._deltas(None))
+            names = list(_deltas(None, self._state.pending_activity()))
             starts = range(0, len(names), _MOST_IN_A_BATCH)
             return sum(self._fold_some(names[start : start + _MOST_IN_A_BATCH]) for start in starts)
 
@@ -172,7 +173,9 @@ class Activity:
             self._state.assign_batch(batch, names)
             try:
                 # Read after the assignment: what is counted from now on is in no batch.
-                made = self._catalog.count(Caller(FOLDER, f"fold-{batch}"), batch, self._deltas(batch), began)
+                made = self._catalog.count(
+                    Caller(FOLDER, f"fold-{batch}"), batch, _deltas(batch, self._state.pending_of(names)), began
+                )
             except NotCountable as error:
                 self._state.release_batch(batch)
                 log.info("the activity of %d repositories waits: %s", len(error.repositories), error)
@@ -188,35 +191,27 @@ class Activity:
             return len(names)
         return 0
 
-    def _deltas(self, batch: int | None) -> dict[Name, Deltas]:
-        """What the rows of a batch, or of none, add up to."""
-        return {
-            (row.namespace, row.repo_name): Deltas(row.stars, row.pulls, row.pulled_at)
-            for row in self._state.pending_activity()
-            if row.batch == batch
-        }
-
 
 class _Answers:
     """What has been read of one version of the state."""
 
     def __init__(self, version: int | None):
         self.version = version
-        # How often something was not known, and of whom all was asked for then; None: of all users.
-        self.misses = 0
-        self.asked: set[str | None] = set()
+        # How often something was not known, of each user and, under None, of all.
+        self.misses: Counter[str | None] = Counter()
         self.pending: dict[Name, list[PendingRow]] = {}
         self.is_all_pending = False
         self.is_starred: dict[tuple[str, Name], bool] = {}
         self.all_starred: dict[str, frozenset[Name]] = {}
 
     def __len__(self) -> int:
-        return len(self.pending) + len(self.is_starred) + sum(map(len, self.all_starred.values()))
+        return len(self.pending) + len(self.is_starred) + len(self.misses)
 
     def pending_of(self, name: Name) -> list[PendingRow] | None:
         """None: not known."""
+        is_all = self.is_all_pending  # before the rows, as it is set after them
         rows = self.pending.get(name)
-        return [] if rows is None and self.is_all_pending else rows
+        return [] if rows is None and is_all else rows
 
     def has_starred(self, user: str | None, name: Name) -> bool | None:
         """None: not known."""
@@ -266,24 +261,21 @@ class _Known:
         return rows, is_starred
 
     def _miss(self, answers: _Answers, user: str | None) -> None:
-        answers.misses += 1
-        if answers.misses < _SOON:
-            return
-        if None not in answers.asked:
-            answers.asked.add(None)
+        answers.misses[None] += 1
+        if answers.misses[None] == _SOON:
             self._read_all_pending(answers)
-        if user is not None and user not in answers.asked:
-            answers.asked.add(user)
-            if self._state.count_stars(user) <= _FEW:
-                stars = self._state.starred(user)
-                answers.all_starred[user] = frozenset((star.namespace, star.repo_name) for star in stars)
+        if user is None:
+            return
+        answers.misses[user] += 1
+        if answers.misses[user] == _SOON and self._state.count_stars(user) <= _FEW:
+            stars = self._state.starred(user)
+            answers.all_starred[user] = frozenset((star.namespace, star.repo_name) for star in stars)
 
     def _read_all_pending(self, answers: _Answers) -> None:
-        rows = self._state.pending_activity(_FEW + 1)
-        if len(rows) > _FEW:
+        if not self._state.has_few_pending(_FEW):
             return
         pending: dict[Name, list[PendingRow]] = {}
-        for row in rows:
+        for row in self._state.pending_activity():
             pending.setdefault((row.namespace, row.repo_name), []).append(row)
         answers.pending, answers.is_all_pending = pending, True
 
@@ -293,6 +285,15 @@ class _Known:
         if version is None or version != answers.version or len(answers) > _MOST_KNOWN:
             answers = self._answers = _Answers(version)
         return answers
+
+
+def _deltas(batch: int | None, rows: Iterable[PendingRow]) -> dict[Name, Deltas]:
+    """What those of the rows that are of a batch, or of none, add up to."""
+    return {
+        (row.namespace, row.repo_name): Deltas(row.stars, row.pulls, row.pulled_at)
+        for row in rows
+        if row.batch == batch
+    }
 
 
 def _with(document: Mapping[str, Any], rows: Iterable[PendingRow], batch: int) -> Mapping[str, Any]:

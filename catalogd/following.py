@@ -73,7 +73,7 @@ class Follower(Lookout):
             "primary": self._catalog.primary or self._remote.address,
             "commit": fetched,
             "behind_seconds": ago,
-            "behind_commits": self._count(self._store.head(), fetched),
+            "behind_commits": self._count(self._head(), fetched),
             "checked_at": checked_at,
             "failure": failure and failure.words,
         }

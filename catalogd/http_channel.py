@@ -37,7 +37,9 @@ _LINGER = 2.0
 # and a file of any size, it hands over whole.
 _READER_PATIENCE = 10.0
 # What one client gets of a reply in memory before others have their turn, in bytes: 0.1 ms.
-_TURN = 256 * 1024
+_TURN_IN_MEMORY = 256 * 1024
+# A body of no more is copied, to be sent with its header in one piece.
+_COPIED = 64 * 1024
 
 
 class Problem(ErrorTask):
@@ -77,13 +79,12 @@ class _File(ReadOnlyFileBasedBuffer):
     """A body that is a file. What is left of a large one is got as a whole, for the sender."""
 
     def get(self, numbytes: int = -1, skip: bool = False) -> bytes | _File:
-        has_number = hasattr(self.file, "fileno") and not isinstance(self.file, io.BytesIO)
-        return self if has_number and len(self) > TURN else super().get(numbytes, skip)
+        return self if len(self) > TURN else super().get(numbytes, skip)
 
 
-def _in_memory(data: bytes) -> _File:
+def _in_memory(data: bytes) -> ReadOnlyFileBasedBuffer:
     """A body of so much that to copy it would take longer than to send it in two pieces."""
-    body = _File(io.BytesIO(data))  # which shares the bytes
+    body = ReadOnlyFileBasedBuffer(io.BytesIO(data))  # which shares the bytes
     body.prepare()
     return body
 
@@ -110,11 +111,11 @@ class Task(WSGITask):
         self.content_bytes_written = len(data)
         if not self.has_body:
             self.channel.write_soon(header)
-        elif TURN < len(data) <= self.channel.adj.outbuf_overflow:
-            self.channel.write_soon(header)
-            self.channel.write_soon(_in_memory(data))
-        else:
+        elif len(data) <= _COPIED:
             self.channel.write_soon(header + data)
+        else:
+            self.channel.write_soon(header)
+            self.channel.write_soon(_in_memory(data) if len(data) <= self.channel.adj.outbuf_overflow else data)
 
     def build_response_header(self) -> bytes:
         if self.channel.server.is_stopping:
@@ -225,7 +226,7 @@ class Channel(HTTPChannel):
 
     @property
     def is_short_read(self) -> bool:
-        """Whether a request that is answered in a fraction of a millisecond comes next."""
+        """Whether a short read comes next, as web/requests.py tells them."""
         first = next(iter(self.requests), None)
         if first is None or first.error is not None or first.body_rcv is not None:
             return False
@@ -280,10 +281,12 @@ class Channel(HTTPChannel):
             self._linger()
 
     def _flush_some(self, do_close: bool = True) -> bool:
-        if self._sending is not None:
+        # Only the thread that polls closes connections: it goes through all of them without a lock. What another one
+        # has added of its own accord, a 100 after an answer, is sent there next.
+        if self._sending is not None or (do_close and not self.server.is_polling_here):
             return False
         # waitress would send to one client for as long as it reads as fast as that, and to nobody else meanwhile.
-        self._left_of_turn = self.sendbuf_len = _TURN
+        self._left_of_turn = self.sendbuf_len = _TURN_IN_MEMORY
         return super()._flush_some(do_close)
 
     def writable(self) -> bool:

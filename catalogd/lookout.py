@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from catalogd.catalog import Catalog
+from catalogd.errors import CatalogdError
 from catalogd.store import Remote, rfc3339
 
 log = logging.getLogger(__name__)
@@ -156,9 +157,16 @@ class Lookout(ABC):
     def _checked(self) -> str | None:
         return None if self._checked_at is None else rfc3339(self._checked_at)
 
+    def _head(self) -> str | None:
+        """Main; None where it cannot be read, of which the catalog's health tells."""
+        try:
+            return self._store.head()
+        except (CatalogdError, OSError):
+            return None
+
     def _count(self, after: str | None, until: str | None) -> int | None:
-        """How many commits one has that the other has not; None where one of them is not known. Asked again and again
-        by those who watch, git counts them once.
+        """How many commits one has that the other has not; None where that cannot be known. Asked again and again by
+        those who watch, git counts them once.
         """
         if after is None or until is None:
             return None
@@ -166,7 +174,10 @@ class Lookout(ABC):
             return 0
         counted = self._counted.get((after, until))
         if counted is None:
-            counted = self._store.count(after, until)
+            try:
+                counted = self._store.count(after, until)
+            except (CatalogdError, OSError):
+                return None
             self._counted = {(after, until): counted, **dict(list(self._counted.items())[:1])}
         return counted
 

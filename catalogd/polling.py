@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +21,8 @@ log = logging.getLogger(__name__)
 
 # After so many seconds with one answer the thread that stands by takes over.
 _PATIENCE = 0.01
-# Answers between two looks at what clients have sent.
-_AT_ONCE = 16
+# Between two looks at what clients have sent: so many answers, and no further one after so many seconds.
+_AT_ONCE, _TURN = 16, 0.002
 _THREADS = 2
 # How often, in seconds, the thread that handles signals looks whether there are any.
 _GLANCE = 0.5
@@ -88,12 +89,15 @@ class Polling:
         """Until all is done or another thread has taken over."""
         while not self._is_done():
             wasyncore.poll2(0 if self._offered else self._timeout(), self._channels)
+            until = time.monotonic() + _TURN
             for _ in range(min(len(self._offered), _AT_ONCE)):
                 channel = self._offered.popleft()
                 if not self._standing_by:
                     channel.server.hand_over(channel)
                 elif not self._answer(channel):
                     return
+                if time.monotonic() >= until:
+                    break
         self._end()
 
     def _answer(self, channel: Any) -> bool:

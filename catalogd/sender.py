@@ -93,10 +93,11 @@ class Sender:
         """
         sending = Sending(to, file, size, moved, ended)
         with self._guard:
-            self._ready.register(sending.to, selectors.EVENT_WRITE, sending)
             if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="sender", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._run, name="sender", daemon=True)
+                thread.start()  # where that fails, the next one tries again
+                self._thread = thread
+            self._ready.register(sending.to, selectors.EVENT_WRITE, sending)
         return sending
 
     def close(self) -> None:

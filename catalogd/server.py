@@ -27,7 +27,6 @@ from waitress.task import ThreadedTaskDispatcher
 from catalogd.errors import CatalogdError
 from catalogd.http_channel import Channel
 from catalogd.http_parser import Limits
-from catalogd.memory import tune
 from catalogd.polling import Polling
 from catalogd.sender import Sender
 from catalogd.settings import Address, Settings
@@ -39,11 +38,11 @@ _MAX_HEADERS = 64 * 1024
 _RECEIVE = 64 * 1024
 # Replies that a client has not read; beyond it, it gets no further ones. A single one may be larger.
 _MAX_PENDING = 4 * 1024 * 1024
-# What of one is kept in memory, before it goes to a file: 100 rows with long texts are 1.3 MB.
+# One of more goes to a file: 100 rows with long texts are 1.3 MB as a rule, and could be 10.
 _MAX_IN_MEMORY = 2 * 1024 * 1024
 # How long a connection may be silent, and how often that is looked at, in seconds.
 _IDLE, _CLEANUP = 60, 2
-# How long a client may take to send one request, in seconds: 8 MiB at 28 KiB/s.
+# How long a client may take to send one request, in seconds: 8 MiB at 28 KiB/s, a push of 64 MiB at 220.
 _SLOWEST_REQUEST = 300.0
 # Threads that answer git clients; most of them wait for their turn.
 _GIT_THREADS = 32
@@ -104,7 +103,6 @@ class Server:
         """
         # Each request that waits for a thread is a warning to waitress; waiting is what its queue is for.
         logging.getLogger("waitress.queue").setLevel(logging.ERROR)
-        tune()
         self._map: dict[int, Any] = {}
         self._stop_at: float | None = None
         self._is_closed = False
@@ -236,6 +234,11 @@ class _Listener(TcpWSGIServer):
         dispatcher, self._git_dispatcher, self._registry_dispatcher = dispatchers
         info = (bound.family, bound.type, bound.proto, bound.getsockname())
         super().__init__(application, channels, True, bound, dispatcher, adjustments, sockinfo=info, bind_socket=False)
+
+    @property
+    def is_polling_here(self) -> bool:
+        """Whether it is the calling thread that polls."""
+        return self._polling.is_here()
 
     @property
     def gives_way(self) -> bool:

@@ -121,13 +121,13 @@ class Upkeep:
         left = 0
         maintenance = self._catalog.store.maintenance
         while not self._stopping.wait(pause):
-            # Whoever has written them. Where folding leaves many, the next look waits.
-            is_many = maintenance.packs() >= self._settings.fold_packs
-            if not (is_many and left < self._settings.fold_packs) and time.monotonic() < look_at:
-                continue
-            look_at = time.monotonic() + self._settings.maintenance_interval
-            left = self._settings.fold_packs
             try:
+                # Whoever has written them. Where folding leaves many, the next look waits.
+                is_many = maintenance.packs() >= self._settings.fold_packs
+                if not (is_many and left < self._settings.fold_packs) and time.monotonic() < look_at:
+                    continue
+                look_at = time.monotonic() + self._settings.maintenance_interval
+                left = self._settings.fold_packs
                 lacks_bitmap = is_many and time.monotonic() >= bitmap_at and not maintenance.has_bitmap()
                 if time.monotonic() >= full_at or lacks_bitmap:
                     began = time.monotonic()

@@ -63,9 +63,15 @@ class Upstream(Lookout):
         """As Lookout's, and until something is written here."""
         until = self._monotonic() + self._pause()
         while not self._woken.wait(min(_NOTICE, max(0.0, until - self._monotonic()))):
-            is_written = not self._failures and self._store.head() != self._theirs
-            if is_written or self._monotonic() >= until:
+            if self._is_written() or self._monotonic() >= until:
                 return
+
+    def _is_written(self) -> bool:
+        """Whether main is elsewhere than the upstream, or cannot be read: then the look tells why."""
+        try:
+            return not self._failures and self._store.head() != self._theirs
+        except (CatalogdError, OSError):
+            return True
 
     def sync(self, sides: Mapping[str, str] | None = None) -> None:
         """Bring both sides together now. `sides` chooses for paths, or directories of such, whose value a field in
@@ -159,7 +165,7 @@ class Upstream(Lookout):
         with self._guard:
             theirs, checked_at, ago = self._theirs, self._checked(), self._ago()
             failure, conflicts = self._failure, self._conflicts
-        head = self._store.head()
+        head = self._head()
         public = [conflict for conflict in conflicts if conflict.is_public][:_MOST_SHOWN]
         return {
             "upstream": self._remote.address,

@@ -84,10 +84,8 @@ class UseCases:
         """
         names.check_name(namespace, "namespace")
         names.check_name(repo_name, "repo_name")
-        if self._may_read(caller, namespace, False):
-            return
         self._mirror.check()
-        if not self._model.is_public(namespace, repo_name):
+        if not self._may_read(caller, namespace, False) and not self._model.is_public(namespace, repo_name):
             raise no_repository(namespace, repo_name)
 
     def _visibility(self, caller: Caller) -> rights.Visibility:

@@ -66,7 +66,7 @@ class Holdings(UseCases):
         if head != kept or len(answers) > _MOST_KNOWN:
             answers = {}
             self._known_at = (head, answers)
-        if missing := repositories - answers.keys():
+        if missing := {name for name in repositories if name not in answers}:
             snapshot = self._store.snapshot(head)
             answers.update({name: snapshot.id_of(names.document_path(*name)) is not None for name in missing})
         return {name for name in repositories if answers.get(name)}

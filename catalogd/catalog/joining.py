@@ -80,7 +80,7 @@ class Joining(UseCases):
 
     def _merger(self, theirs: str, decide: Decide) -> Callable[[Reading], Draft]:
         def draft(reading: Reading) -> Draft:
-            head = self._store.head() or ""
+            head = reading.commit or self._store.head() or ""
             bases = self._store.merge_bases(head, theirs)
             if not bases:
                 raise Unrelated("The two have no commit in common: start from a clone of the one that is to stay.")

@@ -74,7 +74,7 @@ class Mirror:
         if self._has_failed or mirrored is None:
             self.catch_up()
             return
-        with self.store.locked_if_free() as locked:
+        with self.store.lock.held_if_free() as locked:
             if locked:
                 self._follow()
 

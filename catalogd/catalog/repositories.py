@@ -260,7 +260,8 @@ def _matches(document: Document, query: ListQuery) -> bool:
     if any(key not in labels or value not in (None, labels[key]) for key, value in query.labels):
         return False
     text = " ".join((document["repo_name"], document["description"], document["full_description"])).casefold()
-    # As the full-text index: every word is the beginning of one of the text's.
+    # Nearly as the full-text index: every word is the beginning of one of the text's. That also takes accents off, and
+    # takes what stands together without spaces for one word with its neighbours.
     words = re.findall(r"[^\W_]+", (query.search or "").casefold())
     return all(re.search(rf"(?<![^\W_]){re.escape(word)}", text) for word in words)
 
@@ -269,9 +270,10 @@ def _sorted(documents: list[Document], ordering: str | None) -> list[Document]:
     """As the read model sorts: ties by name, and what has no value last either way."""
     descending = (ordering or "").startswith("-")
     key = (ordering or "repo_name").lstrip("-")
-    with_value = [d for d in documents if d.get(key) is not None]
-    without = [d for d in documents if d.get(key) is None]
+    named = sorted(documents, key=lambda d: (d["namespace"], d["repo_name"]), reverse=descending)
     if key == "repo_name":
-        with_value.sort(key=lambda d: (d["namespace"], d["repo_name"]), reverse=descending)
-        return with_value
+        return named
+    with_value = [d for d in named if d.get(key) is not None]
+    without = [d for d in named if d.get(key) is None]
+    # Equal ones stay in their order, also where it is turned round.
     return sorted(with_value, key=lambda d: d[key], reverse=descending) + without

@@ -22,6 +22,8 @@ from catalogd.store import Change, Draft, Reading, blob_id, rfc3339, short
 _ALL = 1 << 31
 # So many versions back, at most, a document that can be read is looked for.
 _MOST_UNREADABLE = 10
+# Of a follower who is further behind, the list of repositories is the shorter way.
+_MOST_CHANGED = 10_000
 
 _COMMIT = re.compile(r"[0-9a-f]{7,40}")
 
@@ -179,7 +181,7 @@ class Timeline(UseCases):
     def changes(self, caller: Caller, since: str) -> tuple[str, str, list[dict[str, Any]]]:
         """(from, to, what changed between them): each repository with its document now, None if it is gone.
 
-        Raises Gone where `since` is no commit of main.
+        Raises Gone where `since` is no commit of main, or too much has changed since.
         """
         self._mirror.check()
         try:
@@ -192,7 +194,13 @@ class Timeline(UseCases):
         newest = self._model.resolve(self._commit_read())
         visibility = self._visibility(caller)
         results = []
-        for change in self._model.net_changes(start.seq, newest.seq, visibility):
+        changed = self._model.net_changes(start.seq, newest.seq, visibility, _MOST_CHANGED + 1)
+        if len(changed) > _MOST_CHANGED:
+            raise Gone(
+                f"More than {_MOST_CHANGED:,} files are not as they were at {since}. Start anew: read the list of "
+                "repositories, and go on from the Catalog-Commit of its first page."
+            )
+        for change in changed:
             found = self._change_seen(visibility, change)
             if found is not None:
                 results.append(found)
@@ -208,7 +216,7 @@ class Timeline(UseCases):
         if newest is None:
             raise no_repository(namespace, repo_name)
         end = self._moments.position(to, "to").seq if to else newest
-        start = self._moments.position(from_, "from").seq if from_ else min(newest, end) - 1
+        start = self._moments.position(from_, "from").seq if from_ else self._last_change(path, floor, end) - 1
         return (
             path,
             self._version(namespace, repo_name, start, floor),
@@ -217,8 +225,11 @@ class Timeline(UseCases):
 
     def _newest_change(self, path: str, floor: int) -> int | None:
         """The last commit that changed a file since the commit `floor`, by its place; None if there is none."""
-        entries = self._model.history(path, floor, rights.Visibility(everything=True), 1, 1).rows
-        return entries[0].seq if entries else None
+        return self._model.last_change(path, floor)
+
+    def _last_change(self, path: str, floor: int, end: int) -> int:
+        found = self._model.last_change(path, floor, end)
+        return end if found is None else found
 
     def _last_document(self, namespace: str, repo_name: str) -> Document | None:
         """The newest one that can be read, of a repository that is deleted or broken too; None if that is long ago."""

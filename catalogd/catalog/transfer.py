@@ -113,9 +113,9 @@ class Transfer(UseCases):
         now = rfc3339(self._clock())
         fields, labels = _fields_and_labels(row)
         after = {**(before or {"created_at": now}), **fields}
-        if labels:
+        if labels and isinstance(after.get("labels") or {}, dict):
             after["labels"] = {**(after.get("labels") or {}), **labels}
-        if before is not None and same_but_for_time(before, canonical.complete(after)):
+        if before is not None and same_but_for_time(before, canonical.comparable(after)):
             result.unchanged.append(f"{namespace}/{repo_name}")
             return
         after = after if "updated_at" in fields else {**after, "updated_at": now}

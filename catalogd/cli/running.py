@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
 
+from catalogd import memory
 from catalogd.accounts import Accounts
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
@@ -50,6 +51,7 @@ _BACKLOG = 1024
 
 def serve_with(settings: Settings) -> None:
     """Serves the catalog until the process is told to stop."""
+    memory.tune()  # before any thread starts; workers are forks of this process
     if settings.workers > 1:
         _serve_by_workers(settings)
         return

@@ -133,7 +133,8 @@ class _Text:
         try:
             return self._data.decode("utf-8")
         except UnicodeDecodeError as error:
-            line, column = _place(self._data[: error.start].decode("utf-8"), error.start)
+            before = self._data[: error.start].decode("utf-8")
+            line, column = _place(before, len(before))
             raise NotJson(
                 f"{self._what} is not valid UTF-8 at byte {error.start} (line {line}, column {column}); "
                 "JSON must be encoded in UTF-8.",

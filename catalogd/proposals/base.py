@@ -60,7 +60,7 @@ class ProposalUseCases(UseCases):
             return list(proposals)
         asked = list(proposals)
         revisions = [revision for proposal in asked for revision in proposal.revisions]
-        since = self._model.visible_since({change.path for revision in revisions for change in revision.changes})
+        since = self._model.visible_since({change.path for revision in revisions for change in revision.touched})
         places = self._model.places({revision.base for revision in revisions})
 
         def is_seen(change: Changed, base: str) -> bool:
@@ -77,7 +77,7 @@ class ProposalUseCases(UseCases):
         return [
             proposal
             for proposal in asked
-            if all(is_seen(change, each.base) for each in proposal.revisions for change in each.changes)
+            if all(is_seen(change, each.base) for each in proposal.revisions for change in each.touched)
         ]
 
     def _role(self, caller: Caller, namespace: str | None, main: Main) -> Role:

@@ -57,7 +57,7 @@ class Merges(ProposalUseCases):
             if not self._is_author(caller, proposal) and not self._is_somewhere(caller, Role.WRITER, proposal, main):
                 raise Forbidden("This is for its author, or a writer of a namespace that it touches.")
             self._require_in_reach(caller, proposal)
-            if any(change.is_organization for change in (*proposal.changes, *proposal.revision.steps)):
+            if any(change.is_organization for change in proposal.revision.touched):
                 # A robot's token makes nobody an owner, also where the policy asks for no approval.
                 rights.require_scope(caller.account, rights.GOVERN)
             commit = self._merged(caller, proposal)
@@ -72,9 +72,9 @@ class Merges(ProposalUseCases):
 
     def _merged(self, caller: Caller, proposal: Proposal) -> str:
         """The commit. Raises NotMergeable, and what the store raises."""
-        admins = self._admins()
         for _ in range(_TRIES):
-            view = self._view(caller, proposal, self._store.snapshot())
+            admins = self._admins()
+            view = self._seen(self._visibility(caller), proposal, self._store.snapshot(), admins)
             if view.why_not:
                 raise NotMergeable(view)
             approvers = rules.approvers(view.required)

@@ -23,7 +23,7 @@ from catalogd.proposals.shapes import CLOSED, OPEN, Changed, Proposal, Revision,
 from catalogd.store import Snapshot, blob_id
 
 _MEMBERS = ("title", "description", "changes")
-# Of one who is no admin: what is asked of owners is their time.
+# Of one author: what is asked of owners is their time.
 _MOST_OPEN = 500
 # In all revisions of one, each with the files that it changes: some 150 bytes each, written anew with each event.
 _MOST_REVISED = 50_000
@@ -36,6 +36,12 @@ class NotResolved(Conflict):
         self.conflicts = tuple(conflicts)
         told = [Fault(found.pointer, f"in {found.path} was changed on main too") for found in self.conflicts[:20]]
         super().__init__("There are fields that main has changed too: say in `resolve` which value each takes.", told)
+
+
+def require_room_for(proposal: Proposal, revision: Revision) -> None:
+    """Raises Conflict where a proposal has been revised too often to be revised again."""
+    if sum(1 + len(each.touched) for each in (*proposal.revisions, revision)) > _MOST_REVISED:
+        raise Conflict(f"The proposal was revised {len(proposal.revisions) - 1:,} times; close it and open another.")
 
 
 class Proposing(ProposalUseCases):
@@ -51,7 +57,7 @@ class Proposing(ProposalUseCases):
             self._repository.begin()
             for change in changes:
                 self._require_may_propose(caller, change.path, main)
-            self._require_room(caller)
+            self._require_room(caller.account.name)
             files = asked.files(changes, main, self._now())
             number = self._register.next_number()
             revision = self._made(caller, title, number, files, main)
@@ -103,6 +109,8 @@ class Proposing(ProposalUseCases):
                 return self._view(caller, proposal, main)
             if proposal.state != before:
                 raise Conflict(f"The proposal {number} is {proposal.state}.")
+            if after == OPEN:
+                self._require_room(proposal.author)
             proposal = self._record(signature(caller), proposal, f"{verb} proposal {number}", state=after)
             return self._view(caller, proposal, main)
 
@@ -125,11 +133,11 @@ class Proposing(ProposalUseCases):
             # The same for what is hidden and for what is not there.
             raise NotFound(f"There is no repository {describe(change)}; only readers of {namespace} propose new ones.")
 
-    def _require_room(self, caller: Caller) -> None:
+    def _require_room(self, author: str | None) -> None:
         """Raises Conflict."""
-        theirs = [p for p in self._register.proposals().values() if p.state == OPEN and self._is_author(caller, p)]
-        if len(theirs) >= _MOST_OPEN:
-            raise Conflict(f"You have {len(theirs)} open proposals; close some first.")
+        number = sum(p.state == OPEN and p.author == author for p in self._register.proposals().values())
+        if number >= _MOST_OPEN:
+            raise Conflict(f"{author} has {number} open proposals; some are to be closed first.")
 
     def _require_author(self, caller: Caller, proposal: Proposal) -> None:
         if not self._is_author(caller, proposal) and not rights.administers(caller.account):
@@ -146,12 +154,9 @@ class Proposing(ProposalUseCases):
 
     def _add(self, caller: Caller, proposal: Proposal, revision: Revision, **texts: str) -> Proposal:
         """Hold the lock. Raises Conflict where there were too many."""
+        require_room_for(proposal, revision)
         by, message = signature(caller), f"Revise proposal {proposal.number}"
         revisions = (*proposal.revisions, revision)
-        if sum(1 + len(each.changes) + len(each.steps) for each in revisions) > _MOST_REVISED:
-            raise Conflict(
-                f"The proposal was revised {len(proposal.revisions) - 1:,} times; close it and open another."
-            )
         return self._record(by, proposal, message, revision=revision.head, revisions=revisions, **texts)
 
     def _made(

@@ -6,7 +6,7 @@ from catalogd import rights
 from catalogd.catalog import Caller, PushedRevision
 from catalogd.proposals import asked
 from catalogd.proposals.base import Main, describe, require_open, signature
-from catalogd.proposals.proposing import Proposing
+from catalogd.proposals.proposing import Proposing, require_room_for
 from catalogd.proposals.shapes import OPEN, Changed, Proposal, Revision
 
 
@@ -27,7 +27,7 @@ class Pushed(Proposing):
                 self._require_may_propose(caller, path, main)
             proposal = self._meant(caller, pushed, main)
             if proposal is None:
-                self._require_room(caller)
+                self._require_room(caller.account.name)
                 texts = asked.texts(pushed.options)
                 title = texts["title"] if "title" in texts else _title(pushed)
                 description = texts["description"] if "description" in texts else _description(pushed)
@@ -57,8 +57,10 @@ class Pushed(Proposing):
     def _followed_up(self, caller: Caller, proposal: Proposal, pushed: PushedRevision) -> str:
         texts = asked.texts(pushed.options)
         if pushed.head != proposal.head:
+            revision = self._pushed(caller, pushed)
+            require_room_for(proposal, revision)  # before anything of it is kept
             self._repository.take_in(pushed.bring)
-            self._add(caller, proposal, self._pushed(caller, pushed), **texts)
+            self._add(caller, proposal, revision, **texts)
             return "is revised"
         if texts:
             self._record(signature(caller), proposal, f"Reword proposal {proposal.number}", **texts)

@@ -119,7 +119,7 @@ def _approvals(proposal: Proposal, active: Collection[str]) -> dict[str, Review]
 def _is_on_green(namespace: str, proposal: Proposal, rules: Rules, pointers_of: PointersOf) -> bool:
     if not rules.on_green:
         return False
-    for change in (*proposal.changes, *proposal.revision.steps):
+    for change in proposal.revision.touched:
         if change.namespace != namespace:
             continue
         pointers = pointers_of(change) if change.repository else None

@@ -82,6 +82,7 @@ class Reviewing(ProposalUseCases):
             if review.dismissed_by is None:
                 reviews[review_id] = replace(review, dismissed_by=by.name)
             if comment.strip():
+                _require_room(proposal, COMMENT)
                 new = len(reviews) + 1
                 reviews[new] = Review(new, by.name, COMMENT, comment, proposal.head, self._now())
             message = f"Dismiss review {review_id} of proposal {number}"

@@ -57,6 +57,11 @@ class Revision:
     changes: tuple[Changed, ...]
     steps: tuple[Changed, ...] = ()
 
+    @property
+    def touched(self) -> tuple[Changed, ...]:
+        """All that it or any of its commits changes."""
+        return *self.changes, *self.steps
+
 
 @dataclass(frozen=True, slots=True)
 class Review:
@@ -121,7 +126,7 @@ class Proposal:
         """The namespaces that it or one of its commits touches, by name; None, which is last, for the policy and the
         schemas.
         """
-        found = {change.namespace for change in (*self.changes, *self.revision.steps)}
+        found = {change.namespace for change in self.revision.touched}
         return sorted(found, key=lambda name: (name is None, name or ""))
 
 

@@ -9,7 +9,7 @@ import sqlite3
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,15 @@ class Connections:
     def row(self, statement: str, parameters: Sequence[object] = ()) -> tuple[Any, ...] | None:
         """The first row that a statement gives on a reader's connection, at a third of what a block costs."""
         file = self._current()
-        connection = file.take()
         try:
-            found: tuple[Any, ...] | None = connection.execute(statement, parameters).fetchone()
+            connection = file.take()
+            try:
+                found: tuple[Any, ...] | None = connection.execute(statement, parameters).fetchone()
+            finally:
+                file.give_back(connection)
         except sqlite3.DatabaseError:
             with self._watched(file):
                 raise
-        finally:
-            file.give_back(connection)
         return found
 
     @contextmanager
@@ -106,7 +107,7 @@ class Connections:
         The hash table of the full-text index never shrinks, and is walked in every commit.
         """
         if self._written is not None and _size(self._log) > LOG_BYTES:
-            with _translated(self._path):
+            with self._watched(self._written[0]):
                 self._written[1].execute("PRAGMA wal_checkpoint(TRUNCATE)")
             self._close_writer()
 
@@ -216,7 +217,9 @@ def _prepare(path: Path) -> int:
 def _fault_of(path: Path) -> str | None:
     """What makes the file useless, in words; an empty or a missing one is made into an empty read model."""
     # SQLite gives its log and its shared memory the permissions of the file.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+    # Only a new file is opened here: to close a descriptor of one in use would drop the locks that SQLite has on it.
+    with suppress(FileExistsError):
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     os.chmod(path, 0o600)
     try:
         with closing(_connect(path, READER_CACHE)) as connection:

@@ -255,15 +255,29 @@ class HistoryQueries:
             ).fetchall()
             return Rows(count, [(path, blob) for _, _, path, blob in rows], schema.mirrored(connection))
 
-    def net_changes(self, from_seq: int, to_seq: int, visibility: Visibility) -> list[NetChange]:
-        """The files that differ between two commits, sorted by path; the two may stand in either order.
+    def last_change(self, path: str, floor_seq: int, until_seq: int | None = None) -> int | None:
+        """The last commit from `floor_seq` to `until_seq`, or the newest, that changed a file; None: none did."""
+        with self._connections.reader() as connection:
+            row = connection.execute(
+                "SELECT max(seq) FROM change WHERE file = (SELECT id FROM file WHERE path = ?) AND seq >= ?"
+                " AND seq <= ifnull(?, seq)",
+                (path, floor_seq, until_seq),
+            ).fetchone()
+        found: int | None = row[0]
+        return found
+
+    def net_changes(
+        self, from_seq: int, to_seq: int, visibility: Visibility, most: int | None = None
+    ) -> list[NetChange]:
+        """The files that differ between two commits, sorted by path, no more than `most`; the two may stand in either
+        order.
 
         `visibility` decides only what is told of their last commits.
         """
         if from_seq > to_seq:
             return [
                 NetChange(path, old, new, was_public, is_public, last)
-                for path, new, old, is_public, was_public, last in self.net_changes(to_seq, from_seq, visibility)
+                for path, new, old, is_public, was_public, last in self.net_changes(to_seq, from_seq, visibility, most)
             ]
         with self._connections.snapshot() as connection:
             rows = connection.execute(
@@ -272,8 +286,8 @@ class HistoryQueries:
                 ") AS touched"
                 " JOIN change AS first ON first.id = touched.first JOIN change AS last ON last.id = touched.last"
                 " JOIN file ON file.id = touched.file"
-                " WHERE first.old IS NOT last.new ORDER BY path",
-                (from_seq, to_seq),
+                " WHERE first.old IS NOT last.new ORDER BY path LIMIT ifnull(?, -1)",
+                (from_seq, to_seq, most),
             ).fetchall()
             last = _blames(connection, {row[-1] for row in rows}, visibility)
         return [NetChange(path, old, new, bool(was), bool(now), last[seq]) for path, old, new, was, now, seq in rows]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from urllib.parse import urlencode, urlsplit
 
 from catalogd.errors import RegistryFailed
-from catalogd.registry.wire import Answer, Wire
+from catalogd.registry.wire import Answer, Wire, origin
 
 # Makes a token of [{type, name, actions}], for a registry whose token server is this catalog.
 Mint = Callable[[Sequence[Mapping[str, object]]], str]
@@ -109,9 +109,11 @@ class Credentials:
         return token
 
     def _fetched(self, realm: str, service: str, scope: str, what: str) -> tuple[str, float]:
+        try:
+            origin(realm)
+        except ValueError:
+            raise RegistryFailed(f"{what}: the registry names no token server that could be asked.", 401) from None
         parts = urlsplit(realm)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise RegistryFailed(f"{what}: the registry names no token server that could be asked.", 401)
         if self._is_secure and parts.scheme != "https":
             raise RegistryFailed(f"{what}: the registry names a token server without TLS; it is not asked.", 401)
         query = [*([("service", service)] if service else []), *(("scope", one) for one in scope.split())]

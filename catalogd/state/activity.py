@@ -84,13 +84,19 @@ class ActivityVerbs:
 
     _database: Database
 
-    def pending_activity(self, most: int | None = None) -> list[PendingRow]:
-        """The sums of what is counted, by repository and batch, longest pending first; no more than `most`.
+    def has_few_pending(self, few: int) -> bool:
+        """Whether no more is pending than so many rows, of which no more are looked at."""
+        some = select(activity.c.id).limit(few + 1).subquery()
+        with self._database.reading() as connection:
+            return connection.execute(select(func.count()).select_from(some)).scalar_one() <= few
+
+    def pending_activity(self) -> list[PendingRow]:
+        """The sums of what is counted, by repository and batch, longest pending first.
 
         Where they cancel out there is a row too.
         """
         with self._database.reading() as connection:
-            return [PendingRow(*row) for row in connection.execute(_PENDING.limit(most))]
+            return [PendingRow(*row) for row in connection.execute(_PENDING)]
 
     def pending_of(self, repositories: Collection[Repository]) -> list[PendingRow]:
         """The same of some repositories, (namespace, repo_name)."""

@@ -12,6 +12,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -161,9 +162,10 @@ class Committer:
             self._is_led = True
         try:
             while not settled():
-                self._give_way()
-                with self._desk.committing():
-                    self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
+                with suppress(OSError):  # who cannot look waits for no hand; what is refused must not stay in the queue
+                    self._give_way()
+                self._desk.await_drafts()
+                self._commit([self._queue.popleft() for _ in range(min(len(self._queue), _MAX_GROUP))])
                 if not settled():
                     with self._turn:
                         self._turn.notify_all()
@@ -251,7 +253,7 @@ class Committer:
         try:
             while not all(ticket.settled for ticket in tickets):
                 try:
-                    with self._lock.held():
+                    with self._lock.held(), self._desk.seated():
                         self._commit_group([t for t in tickets if not t.settled])
                 except Moved:
                     continue  # a hand was quicker: build on its commit
@@ -281,7 +283,13 @@ class Committer:
             ticket.outcome = outcome
 
     def _stage(self, ticket: _Ticket, group: Group) -> Outcome:
-        if ticket.reading is None or not ticket.reading.still_holds(group.head):
+        # What a merge brings depends on all of main, not only on what its draft has read.
+        reading = ticket.reading
+        if (
+            reading is None
+            or (ticket.edit.merges and reading.commit != group.newest)
+            or not reading.still_holds(group.head)
+        ):
             ticket.draft_on(group.head)
         draft = ticket.drafted
         files = {} if draft is None else {p: d for p, d in draft.files.items() if group.changes(p, d)}

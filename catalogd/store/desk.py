@@ -8,10 +8,11 @@ saves time, and nothing depends on it: who has waited too long goes on all the s
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# In seconds: for whoever drafts or commits now, a large group as a rule; and of one who commits, for those who draft.
+# How long others wait for one who drafts or commits, in seconds; and who commits for all who draft.
 _PATIENCE = 0.05
 _FOR_DRAFTS = 0.01
 
@@ -21,6 +22,7 @@ class Desk:
 
     def __init__(self) -> None:
         self._seat = threading.Lock()
+        self._taken_at = 0.0
         self._drafts = 0
         self._none_drafts = threading.Condition()
 
@@ -30,7 +32,7 @@ class Desk:
         with self._none_drafts:
             self._drafts += 1
         try:
-            with self._seated():
+            with self.seated():
                 yield
         finally:
             with self._none_drafts:
@@ -38,19 +40,23 @@ class Desk:
                 if not self._drafts:
                     self._none_drafts.notify()
 
-    @contextmanager
-    def committing(self) -> Iterator[None]:
-        """Take from the queue and commit in the block, after those who draft now: so they are in the same group."""
+    def await_drafts(self) -> None:
+        """Wait for those who draft now, before the queue is emptied: so they get into the same group."""
         with self._none_drafts:
-            self._none_drafts.wait_for(lambda: not self._drafts, _FOR_DRAFTS)
-        with self._seated():
-            yield
+            self._none_drafts.wait_for(lambda: not self._drafts, min(_FOR_DRAFTS, self._patience()))
 
     @contextmanager
-    def _seated(self) -> Iterator[None]:
-        has_seat = self._seat.acquire(timeout=_PATIENCE)
+    def seated(self) -> Iterator[None]:
+        """Work in the block, alone if that can be had soon."""
+        has_seat = self._seat.acquire(timeout=self._patience())
+        if has_seat:
+            self._taken_at = time.monotonic()
         try:
             yield
         finally:
             if has_seat:
                 self._seat.release()
+
+    def _patience(self) -> float:
+        """Who has worked for too long already holds up nobody any more."""
+        return max(0.0, self._taken_at + _PATIENCE - time.monotonic()) if self._seat.locked() else _PATIENCE

@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from catalogd.errors import CatalogdError
 from catalogd.store.git import Git
+
+log = logging.getLogger(__name__)
 
 # Nothing younger is ever dropped: a commit by hand makes its objects long before main reaches them.
 _KEEP_UNREACHABLE = "2.weeks.ago"
+# More packs than that make git look long for an object.
+_MOST_PACKS = 64
 # Of a repository that borrows objects: packs of its own up to this size are folded until they make one as large.
 _SMALL = "8m"
 
@@ -45,6 +51,14 @@ class Maintenance:
                 # By itself: `repack --write-midx` takes away the bitmap even of a pack that it leaves as it is.
                 self._nicely("multi-pack-index", "write")
             self._nicely("commit-graph", "write", "--reachable", "--changed-paths", "--split")
+
+    def fold_many(self) -> None:
+        """Fold where there are many packs. Where that fails it is logged, and tried again next time."""
+        try:
+            if self.packs() > _MOST_PACKS:
+                self.fold()
+        except (CatalogdError, OSError):
+            log.exception("the packs in %s could not be folded", self._pack_directory)
 
     def full(self) -> None:
         """One pack with a bitmap, one commit graph; what is unreachable for two weeks is dropped."""

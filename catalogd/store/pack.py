@@ -83,6 +83,9 @@ class Pack:
         temporary = f"{directory}/{TEMPORARY_PREFIX}{os.getpid()}"
         temporary_index = f"{temporary}.idx"
         final = f"{directory}/pack-{checksum.hex()}"
+        # Of a process that was killed and had the same number, as in a container.
+        remove(temporary)
+        remove(temporary_index)
         try:
             write(temporary, [header, *self._chunks, checksum], 0o444, durable=durable)
             write(temporary_index, [self._index_bytes(checksum)], 0o444, durable=durable)

@@ -21,7 +21,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from catalogd.errors import CatalogdError, NoSpace, StoreFailed
+from catalogd.errors import NoSpace, StoreFailed
 from catalogd.store.children import Children
 from catalogd.store.edits import Edit
 from catalogd.store.files import fsync_directory, read_or_none, replace_durably
@@ -41,8 +41,6 @@ log = logging.getLogger(__name__)
 _NAME, _LOCK = "proposals.git", "proposals.lock"
 _REFS = "refs/proposals"
 _CONFIGURATION = {"gc.auto": "0", "core.logAllRefUpdates": "false"}
-# Two for an event with a revision.
-_MOST_PACKS = 64
 
 _README = b"""# Proposals
 
@@ -194,7 +192,6 @@ class ProposalRepository:
             if revision is not None:  # before main: what main knows must be there
                 self._point(number, revision)
             branch.move(group.parent, group.newest or "")
-        group.keep()
 
     def set_head(self, number: int, commit: str) -> None:
         """Mend the ref of a proposal. Hold the lock. Raises NoSpace, StoreFailed."""
@@ -225,12 +222,7 @@ class ProposalRepository:
 
     def keep_house(self) -> None:
         """Fold the packs of many events. Hold the lock. Where that fails it is logged, and tried again next time."""
-        try:
-            maintenance = Maintenance(self._open()[0], self.packs, borrows=True)
-            if maintenance.packs() > _MOST_PACKS:
-                maintenance.fold()
-        except (CatalogdError, OSError):
-            log.exception("the packs of proposals could not be folded")
+        Maintenance(self._open()[0], self.packs, borrows=True).fold_many()
 
     def _make(self) -> None:
         """All of it at once: git makes HEAD before the rest, and syncs nothing."""

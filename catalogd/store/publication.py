@@ -11,7 +11,6 @@ It is derived from main and may be deleted at will; what it has shown once stays
 
 from __future__ import annotations
 
-import logging
 import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -28,11 +27,7 @@ from catalogd.store.refs import Branch
 from catalogd.store.serving import UploadPack
 from catalogd.store.snapshot import ObjectCache
 
-log = logging.getLogger(__name__)
-
 _NAME, _OF, _LOCK = "public.git", "public.of", "public.lock"
-# For a commit a write; the server folds the packs of many.
-_MOST_PACKS = 64
 # Bytes of files that one commit takes: those of a large catalog need not all be in memory at once.
 _AT_ONCE = 8 << 20
 
@@ -86,7 +81,7 @@ class Publication:
         if newest != shown:
             branch.move(shown, newest)
         replace_durably(self._of, commit.encode() + b"\n")
-        self._keep_house()
+        Maintenance(self._open()[0], self._directory / "objects" / "pack").fold_many()
 
     def _commit(self, parent: str | None, files: Mapping[str, bytes | None]) -> str:
         """A commit that main is not at yet; `parent` where there is nothing to change."""
@@ -99,11 +94,6 @@ class Publication:
             group.keep()
         assert group.newest is not None
         return group.newest
-
-    def _keep_house(self) -> None:
-        maintenance = Maintenance(self._open()[0], self._directory / "objects" / "pack")
-        if maintenance.packs() > _MOST_PACKS:
-            maintenance.fold()
 
     def _open(self) -> tuple[Git, ObjectCache, Branch]:
         if self._opened is None:

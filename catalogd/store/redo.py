@@ -64,7 +64,7 @@ class Redo:
         if not is_merge and self._journal.append(group.parent, group.newest or "", group.made):
             return True
         # It is full, or somebody else has committed, whose objects nobody may have synced; or such are merged.
-        sync_file_system(self._disk)
+        self._sync()
         self._journal.reset(group.parent)
         return self._journal.append(group.parent, group.newest or "", group.made)
 
@@ -88,12 +88,12 @@ class Redo:
         if self._journal is None or self._journal.base() is None:
             return
         if not self._journal.is_empty():
-            sync_file_system(self._disk)
+            self._sync()
         self._journal.reset(None)
 
     def sync(self) -> None:
         """Write out what git's files have so far; a checkpoint then has little left to do. Needs no lock."""
-        sync_file_system(self._disk)
+        self._sync()
 
     def checkpoint(self) -> None:
         """Make everything durable in git's own files and empty the journal. Raises OSError."""
@@ -103,9 +103,16 @@ class Redo:
     def settle(self) -> None:
         """Make everything durable in git's own files, what others have put there too. Raises OSError."""
         main = self._branch.read()
-        sync_file_system(self._disk)
+        self._sync()
         if self._journal is not None:
             self._journal.reset(main)
+
+    def _sync(self) -> None:
+        try:
+            sync_file_system(self._disk)
+        except OSError as error:
+            # Something of earlier writes may be lost, also where it was only for room; the next call would say nothing.
+            raise OSError(errno.EIO, error.strerror) from error
 
     def replay(self) -> bool:
         """Make again what a power cut took from git's files. Whether anything was lost: then a checkpoint is to follow

@@ -23,7 +23,6 @@ import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from catalogd.errors import AlreadyServed, CatalogdError, EditedByHand, NotACatalog, ReadOnly
@@ -294,25 +293,23 @@ class Store(Reader):
 
     def edited_by_hand(self, paths: Iterable[str]) -> set[str]:
         """Those of the paths whose file is not what main has. Raises Unavailable."""
-        now = self.snapshot()
         edited = set()
         with self.lock.held():
-            for path in paths if self._branch.is_checked_out() else ():
-                try:
-                    self._worktree.require_unedited(path, {now.id_of(path)})
-                except EditedByHand:
-                    edited.add(path)
-            self._worktree.forget()
+            now = self.snapshot()
+            try:
+                for path in paths if self._branch.is_checked_out() else ():
+                    try:
+                        self._worktree.require_unedited(path, {now.id_of(path)})
+                    except EditedByHand:
+                        edited.add(path)
+            finally:
+                self._worktree.forget()
         return edited
 
     @property
     def failure(self) -> str | None:
         """The I/O error after which writes are refused, if there was one."""
         return self._committer.failure
-
-    def locked_if_free(self) -> AbstractContextManager[bool]:
-        """The catalog's lock if nobody holds it; see CatalogLock.held_if_free."""
-        return self.lock.held_if_free()
 
     def follow_others(self, old: str | None, new: str) -> None:
         """Bring working tree files from one commit to another where nobody has edited them. Hold the lock.

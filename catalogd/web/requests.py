@@ -34,8 +34,8 @@ _NEVER_IN_A_PATH = re.compile(r"[\x00-\x1f\x7f\\]")
 
 _DETAIL = re.compile(r"/v1/repositories/[^/]+/[^/]+/?")
 _LIST = re.compile(r"/v1/repositories(?:/[^/]+)?/?")
-# What makes a list long work: words to search for, a commit of the past.
-_LONG = re.compile(r"(?:^|&)(?:search|at)=|%")
+# What makes a list long work: words to search for, labels, a commit of the past; and what may be one of these, encoded.
+_LONG = re.compile(r"(?:^|&)(?:search|at|label)=|%")
 
 _NO_SUCH_PATH = "There is no such path: empty segments, '.', '..' and encoded slashes name nothing here."
 
