@@ -2,7 +2,7 @@
 
 Each failure beyond a few doubles the pause before the next attempt is looked at, up to half a minute. An address that
 has logged in to an account before is not slowed down by the failures of others on it; tokens are not slowed down at
-all. All of it is in memory, which the workers of one server share, and forgotten after a while without failures.
+all. All of it is in memory, which the workers of one server share; failures are forgotten after a while without any.
 """
 
 from __future__ import annotations

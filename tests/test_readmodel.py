@@ -1050,6 +1050,21 @@ def test_damage_that_shows_later_ends_in_an_empty_read_model(catalog: Catalog, m
     model.close()
 
 
+def test_a_file_that_cannot_be_opened_is_unavailable_for_every_query(
+    catalog: Catalog, model: ReadModel, file: Path
+) -> None:
+    catalog.commit({WEB: document()})
+    model.close()
+    assert model.get("acme", "web") is not None
+    model._connections._current()._close_idle()
+    for found in file.parent.glob("readmodel.db*"):
+        found.unlink()
+    file.mkdir()
+    for ask in (lambda: model.get("acme", "web"), lambda: model.tags("acme", "web"), lambda: listed(model)):
+        with pytest.raises(Unavailable):
+            ask()
+
+
 def test_a_writer_leaves_a_file_that_another_process_has_replaced(
     catalog: Catalog, model: ReadModel, file: Path
 ) -> None:

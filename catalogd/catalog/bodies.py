@@ -81,7 +81,7 @@ def with_tag(document: Document, tag: str, body: object, now: str) -> Document:
     if "image_id" not in fields:
         raise Invalid("The body has no image_id.", [Fault("/image_id", "is required: 64 hex digits")])
     old = find_tag(document, tag)
-    if old is not None and {**old, **fields} == old:
+    if old is not None and same({**old, **fields}, old):
         return document
     new = {"tag": tag, **fields, "pushed_at": now}
     tags = [*(t for t in document["tags"] if t["tag"] != tag), new]

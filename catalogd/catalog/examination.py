@@ -65,14 +65,16 @@ class Examination(UseCases):
 
     def _document_faults(self) -> list[str]:
         snapshot = self._store.snapshot()
-        files = []
-        for directory in ("data", "namespaces"):
-            files += [(path, found[1]) for path in snapshot.walk(directory) if (found := snapshot.read(path))]
-        if snapshot.id_of(names.POLICY_PATH) is not None:
-            policy = snapshot.read(names.POLICY_PATH)
-            files.append((names.POLICY_PATH, policy[1] if policy else b""))
+
+        def files() -> Iterator[tuple[str, bytes]]:
+            for directory in ("data", "namespaces"):
+                yield from ((path, found[1]) for path in snapshot.walk(directory) if (found := snapshot.read(path)))
+            if snapshot.id_of(names.POLICY_PATH) is not None:
+                policy = snapshot.read(names.POLICY_PATH)
+                yield names.POLICY_PATH, policy[1] if policy else b""
+
         site = {kind: found[1] for kind in names.KINDS if (found := snapshot.read(names.schema_path(kind)))}
-        findings = [finding for finding in check(files, site) if finding.severity == ERROR]
+        findings = [finding for finding in check(files(), site) if finding.severity == ERROR]
         return [f"{f.path}:{f.line}: {f.pointer} {f.detail}" for f in findings]
 
     def _read_model_faults(self) -> list[str]:

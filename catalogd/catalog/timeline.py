@@ -74,7 +74,9 @@ class Timeline(UseCases):
         path, floor = self._readable_history(caller, namespace, repo_name)
         blames = self._model.blame(path, floor, self._visibility(caller))
         tags = self._model.tags(namespace, repo_name)
-        document = {**row.document, "tags": tags.tags if tags else []}
+        if tags is None or not self._may_read(caller, namespace, tags.is_public):  # deleted or hidden meanwhile
+            raise no_repository(namespace, repo_name)
+        document = {**row.document, "tags": tags.tags}
         fields = {}
         for change in diff({"namespace": "", "repo_name": ""}, document):
             blame = blames.get(change.pointer) or blames.get("")

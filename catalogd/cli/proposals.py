@@ -68,7 +68,7 @@ def proposal_show(work: Work, number: int) -> None:
 @with_proposals
 def proposal_diff(work: Work, number: int, unified: bool) -> None:
     """What a proposal changes, field by field."""
-    for file in work.proposals.diff(work.caller, number)[1]:
+    for file in work.proposals.diff(work.caller, number, unified=True)[1]:
         if unified:
             echo(file.unified.rstrip("\n"))
             continue

@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 Main = Reading | Snapshot
 
-_DAMAGED = "Some of its content is lost; catalogd doctor says more."
+DAMAGED = "Some of its content is lost; catalogd doctor says more."
 
 
 class ProposalUseCases(UseCases):
@@ -110,7 +110,7 @@ class ProposalUseCases(UseCases):
             merging = self._outcomes.of(proposal, main)
         except KeyError as error:
             log.error("proposal %d lacks %s", proposal.number, error.args[0])
-            return View(proposal, None, (), rules.blocking(proposal), (_DAMAGED,))
+            return View(proposal, None, (), rules.blocking(proposal), (DAMAGED,))
         try:
             required = self._required(proposal, main, admins)
         except Conflict as error:  # what is asked for nobody knows; what is proposed can be read all the same

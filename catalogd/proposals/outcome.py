@@ -162,7 +162,7 @@ class Outcomes:
     def _blob_is_public(self, blob: str) -> bool:
         try:
             document = self._document(blob)
-        except (Malformed, KeyError):
+        except Malformed:
             return False
         return document is not None and document.get("is_public", True) is True
 

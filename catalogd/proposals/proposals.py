@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,13 +11,15 @@ from catalogd.catalog import Caller, Found, Page, TagsFound, bodies
 from catalogd.catalog.base import Document, no_repository, parse_stored
 from catalogd.catalog.repositories import page_of
 from catalogd.errors import Conflict
-from catalogd.proposals.base import Main, as_told
+from catalogd.proposals.base import DAMAGED, Main, as_told
 from catalogd.proposals.merges import Merges, NotMergeable
 from catalogd.proposals.pushed import Pushed
 from catalogd.proposals.reviewing import Reviewing
 from catalogd.proposals.shapes import OPEN, Changed, FileDiff, Proposal, ProposalQuery, View
 from catalogd.rights import Visibility
-from catalogd.store import blob_id
+from catalogd.store import GitFailed, blob_id
+
+log = logging.getLogger(__name__)
 
 
 class Proposals(Pushed, Reviewing, Merges):
@@ -43,13 +46,20 @@ class Proposals(Pushed, Reviewing, Merges):
         views = [self._seen(visibility, each, main, admins) for each in found[start : start + query.page_size]]
         return page_of(len(found), views, main.commit or "", query.page)
 
-    def diff(self, caller: Caller, number: int) -> tuple[View, Sequence[FileDiff]]:
-        """What it does to each file, against its base. Raises NotFound, ReadOnly."""
+    def diff(self, caller: Caller, number: int, *, unified: bool = False) -> tuple[View, Sequence[FileDiff]]:
+        """What it does to each file, against its base; as lines too if it is to be `unified`, for which git is asked.
+
+        Raises NotFound, ReadOnly; Conflict where objects of it are lost.
+        """
         view = self.get(caller, number)
         revision = view.proposal.revision
-        unified = self._repository.unified_diff(revision.base, revision.head)
+        try:
+            lines = self._repository.unified_diff(revision.base, revision.head) if unified else {}
+        except GitFailed as error:
+            log.error("proposal %d: %s", number, error)
+            raise Conflict(DAMAGED) from error
         return view, [
-            FileDiff(change.path, tuple(self._outcomes.fields(change) or ()), unified.get(change.path, ""))
+            FileDiff(change.path, tuple(self._outcomes.fields(change) or ()), lines.get(change.path, ""))
             for change in revision.changes
         ]
 

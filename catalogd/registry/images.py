@@ -37,7 +37,6 @@ class Image:
     image_id: str
     architectures: tuple[str, ...] = ()
     size: int | None = None
-    media_type: str = ""
 
     def as_tag(self, tag: str, pushed_at: str | None) -> dict[str, Any]:
         """The entry of a document's list of tags."""
@@ -68,7 +67,6 @@ class Manifest:
 
     digest: str
     stand_in: str
-    media_type: str
     config: Descriptor | None = None
     layers: tuple[Descriptor, ...] = ()
     children: tuple[Descriptor, ...] | None = None
@@ -96,11 +94,11 @@ def parse(data: bytes, media_type: str, digest: str, what: str = "The manifest")
     stand_in = digest.removeprefix("sha256:") if digest.startswith("sha256:") else hashlib.sha256(data).hexdigest()
     if isinstance(body.get("manifests"), list) or media_type in _INDEXES:
         children = tuple(_descriptors(body.get("manifests"), what))
-        return Manifest(digest, stand_in, media_type, children=children)
+        return Manifest(digest, stand_in, children=children)
     if isinstance(body.get("config"), dict):
         (config,) = _descriptors([body["config"]], what)
-        return Manifest(digest, stand_in, media_type, config, tuple(_descriptors(body.get("layers"), what)))
-    return Manifest(digest, stand_in, media_type, architecture=architecture_in(body))
+        return Manifest(digest, stand_in, config, tuple(_descriptors(body.get("layers"), what)))
+    return Manifest(digest, stand_in, architecture=architecture_in(body))
 
 
 def image_of(manifest: Manifest, parts: Parts) -> Image:
@@ -117,7 +115,6 @@ def image_of(manifest: Manifest, parts: Parts) -> Image:
         image_id,
         tuple(found)[:_MOST_ARCHITECTURES],
         size if is_whole and size <= _MOST_SIZE else None,
-        manifest.media_type,
     )
 
 

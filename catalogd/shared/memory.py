@@ -1,6 +1,6 @@
 """Memory that processes share: made by the one that starts the others, and theirs as well once they are forked.
 
-Each number has one place and one writer, and is written in one go; so it is read without a lock.
+Each number has one place and one writer, and is written in one go; so it is read without a lock. Words have any writer.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class Flag:
 class Word:
     """A short text that any process may set, and all see. What is longer than 500 bytes is cut.
 
-    The first one stays: it is the cause of the others, and nobody reads parts of two.
+    The first one stays: it is the cause of the others. Of two that are set at the same moment parts may be mixed.
     """
 
     def __init__(self) -> None:

@@ -119,7 +119,7 @@ class Committer:
     def submit(self, edit: Edit) -> Outcome:
         """Commit an edit; returns when it is durable and the working tree and the followers have it.
 
-        Raises what the edit's draft raises, EditedByHand, NoSpace, StoreFailed.
+        Raises what the edit's draft raises, EditedByHand, NoSpace, StoreFailed, Unavailable.
         """
         ticket = _Ticket(edit)
         with self._desk.drafting():

@@ -22,8 +22,8 @@ class Edit:
 
     `draft` makes the commit from the catalog as it is: it reads what it needs through the Reading, checks its
     preconditions, raises a CatalogdError where they fail, and returns None (or unchanged files) where there is
-    nothing to do. It is called once without any lock, and again, under the lock, only if something it has read was
-    changed meanwhile. So it must depend on nothing else that changes, and should not be slow.
+    nothing to do. It is called once without the catalog's lock, and again, under the lock, only if something it has
+    read was changed meanwhile. So it must depend on nothing else that changes, and should not be slow.
 
     `trailers` end the commit's message, as in `git interpret-trailers`; one with several values comes several times.
     `merges` is a commit that the catalog has and main has not: it becomes the second parent, and the draft's files say

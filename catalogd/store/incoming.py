@@ -256,7 +256,7 @@ class Incoming:
                 yield Difference(path, before, after)
                 continue
             was, is_now = (self._open()[1].tree(entry.id) if entry else EMPTY_TREE for entry in (before, after))
-            self._spend(len(is_now.raw) // _QUICKER_TREES)
+            self._spend(is_now.size // _QUICKER_TREES)
             if after is not None and not len(is_now):
                 yield Difference(path, before, after)  # git never makes an empty directory
             yield from self._differences(f"{path}/", was, is_now, is_directory)

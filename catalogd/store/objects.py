@@ -76,14 +76,26 @@ class Tree:
     git sorts a directory as if its name ended in "/", so that is how `_keys` has them.
     """
 
-    __slots__ = ("_entries", "_keys", "id", "raw", "splice")
+    __slots__ = ("_entries", "_keys", "_raw", "id", "size", "splice")
 
     def __init__(self, keys: list[bytes], entries: list[bytes], splice: Splice | None = None):
         self._keys = keys
         self._entries = entries
-        self.raw = b"".join(entries)
-        self.id = object_id("tree", self.raw)
+        self._raw: bytes | None = None
+        self._raw = self.raw
+        self.size = len(self._raw)
+        self.id = object_id("tree", self._raw)
         self.splice = splice
+
+    @property
+    def raw(self) -> bytes:
+        """The content of the tree object, of `size` bytes."""
+        raw = self._raw
+        return b"".join(self._entries) if raw is None else raw
+
+    def compact(self) -> None:
+        """From now on its content is made when it is asked for: it is a third of what a tree takes."""
+        self._raw = None
 
     @classmethod
     def parse(cls, raw: bytes) -> Tree:
@@ -149,7 +161,7 @@ class Tree:
         new_entries = [] if entry is None else [_serialize(encoded, entry)]
         splice = Splice(
             base=self.id,
-            base_size=len(self.raw),
+            base_size=self.size,
             offset=sum(map(len, self._entries[:start])),
             removed=sum(map(len, self._entries[start:stop])),
             inserted=b"".join(new_entries),

@@ -1,4 +1,4 @@
-"""A pack of new objects, written durably: the quickest way into git for a group of commits.
+"""A pack of new objects: the quickest way into git for a group of commits.
 
 Format: gitformat-pack(5). Objects are whole, or OFS_DELTA on an object earlier in the same pack.
 """
@@ -63,7 +63,7 @@ class Pack:
         splice = tree.splice
         if tree.id in self._index:
             return tree.id
-        size = len(tree.raw)
+        size = tree.size
         if splice is None or splice.base not in self._index or size < _DELTA_FROM:
             level = 0 if size >= _STORED_FROM else 1
             self._append(tree.id, _header(_KINDS["tree"], size), _deflated(tree.raw, level))

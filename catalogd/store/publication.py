@@ -30,6 +30,8 @@ from catalogd.store.snapshot import ObjectCache
 _NAME, _OF, _LOCK = "public.git", "public.of", "public.lock"
 # Bytes of files that one commit takes: those of a large catalog need not all be in memory at once.
 _AT_ONCE = 8 << 20
+# What is kept in memory of it: it is written from time to time, and read by git alone.
+_TREE_ENTRIES, _BLOB_BYTES = 20_000, 1 << 20
 
 
 class Publication:
@@ -98,7 +100,7 @@ class Publication:
     def _open(self) -> tuple[Git, ObjectCache, Branch]:
         if self._opened is None:
             git = Git(self._directory, bare=True)
-            self._opened = git, ObjectCache(git), Branch(self._directory, self._scratch)
+            self._opened = git, ObjectCache(git, _TREE_ENTRIES, _BLOB_BYTES), Branch(self._directory, self._scratch)
         return self._opened
 
     def _let_go(self) -> None:

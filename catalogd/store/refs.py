@@ -1,6 +1,7 @@
 """The branch main: read at every write, moved so that a power cut leaves the old commit or the new one.
 
-git renames its lock file but never syncs the directory; we do, and only then is a commit acknowledged.
+git renames its lock file but never syncs the directory; we do before a commit is acknowledged, unless the journal has
+it.
 """
 
 from __future__ import annotations

@@ -11,8 +11,8 @@ from catalogd.errors import Conflict
 from catalogd.store.git import Git, MissingObject
 from catalogd.store.objects import EMPTY_TREE, FILE_MODE, SUBMODULE_MODE, TREE_MODE, Entry, Tree
 
-# Entries of trees kept in memory: about 150 bytes each.
-_TREE_ENTRIES = 250_000
+# Entries of trees kept in memory: about 150 bytes each, if no other tree shares them.
+_TREE_ENTRIES = 200_000
 # Trees that were replaced so many groups of commits ago are not kept: a directory of 100,000 files takes 10 MB each
 # time. An edit that was drafted just before may still ask for them.
 _GROUPS_KEPT = 3
@@ -23,8 +23,10 @@ _BLOB_BYTES = 8 << 20
 class ObjectCache:
     """git objects by id, read through C git. What an id names never changes, so the cache cannot go stale."""
 
-    def __init__(self, git: Git):
+    def __init__(self, git: Git, tree_entries: int = _TREE_ENTRIES, blob_bytes: int = _BLOB_BYTES):
+        """So many entries of trees, and bytes of blobs, it keeps at most, or one tree and one blob."""
         self._git = git
+        self._most_entries, self._most_bytes = tree_entries, blob_bytes
         self._guard = threading.Lock()
         self._trees: OrderedDict[str, Tree] = OrderedDict()
         self._tree_entries = 0
@@ -76,12 +78,13 @@ class ObjectCache:
             self._tree_entries = self._blob_bytes = 0
 
     def keep_tree(self, tree: Tree) -> None:
+        tree.compact()
         with self._guard:
             if tree.id in self._trees:
                 return
             self._trees[tree.id] = tree
             self._tree_entries += len(tree)
-            while self._tree_entries > _TREE_ENTRIES and len(self._trees) > 1:
+            while self._tree_entries > self._most_entries and len(self._trees) > 1:
                 self._tree_entries -= len(self._trees.popitem(last=False)[1])
 
     def replace_trees(self, trees: Iterable[Tree]) -> None:
@@ -111,7 +114,7 @@ class ObjectCache:
                 return
             self._blobs[blob_id] = data
             self._blob_bytes += len(data)
-            while self._blob_bytes > _BLOB_BYTES and len(self._blobs) > 1:
+            while self._blob_bytes > self._most_bytes and len(self._blobs) > 1:
                 self._blob_bytes -= len(self._blobs.popitem(last=False)[1])
 
     def keep_root(self, commit_id: str, root: str) -> None:

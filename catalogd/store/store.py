@@ -5,7 +5,9 @@
   .git/catalogd/server.lock     held by the server for as long as it runs (flock)
   .git/catalogd/followed        which commit git's index mirrors, since when (index.py)
   .git/catalogd/follow.lock     held by whoever brings the index up to main (flock)
-  .git/catalogd/index.ours      which index was written by catalogd (index.py)
+  .git/catalogd/index.ours, taken   which index was written by catalogd, and what pushes have brought (index.py)
+  .git/catalogd/journal         what git's own files may not have yet if the power fails now (journal.py)
+  .git/catalogd/hand            a commit by hand is under way (hooks.py)
   .git/catalogd/workers/        what the workers of a server share (catalogd/shared/), while there are several
   .git/catalogd/primary         of a replica: where writes go instead
   .git/catalogd/hooks/          what guards commits by hand (hooks.py)

@@ -45,8 +45,9 @@ class ProposalCalls:
         self._send(req, resp, self._proposals.get(caller(req), _number(number)))
 
     def diff(self, req: Request, resp: falcon.Response, number: str) -> None:
-        view, files = self._proposals.diff(caller(req), _number(number))
-        if req.client_prefers((falcon.MEDIA_JSON, DIFF)) == DIFF:
+        as_lines = req.client_prefers((falcon.MEDIA_JSON, DIFF)) == DIFF
+        view, files = self._proposals.diff(caller(req), _number(number), unified=as_lines)
+        if as_lines:
             send_text(resp, "".join(file.unified for file in files), DIFF, view.proposal.commit)
         else:
             send(resp, proposals_shown.difference(view.proposal, files), view.proposal.commit)

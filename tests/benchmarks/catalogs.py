@@ -7,12 +7,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.benchmarks.client import Client
+from tests.benchmarks.wrk import processor_time
 
 PER_NAMESPACE = 10
 
@@ -82,6 +84,15 @@ class Served:
         if not anonymous:
             headers["Authorization"] = f"Token {self.token}"
         return Client(self.host, self.port, headers)
+
+    def rest(self) -> None:
+        """Wait until it has done what it begins with, as to make the public repository of a large catalog."""
+        until = time.monotonic() + 120
+        while time.monotonic() < until:
+            before = processor_time(self.pid)
+            time.sleep(1)
+            if processor_time(self.pid) - before < 0.05:
+                return
 
 
 @contextmanager

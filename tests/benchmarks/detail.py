@@ -42,6 +42,7 @@ def run() -> str:
 def _rows(content: str, root: Path, names: Names) -> list[str]:
     with ExitStack() as stack:
         served = stack.enter_context(serving(root))
+        served.rest()
         replies = {name: _reply(served, name) for name in names[:RECORDS]}
         falcon = stack.enter_context(peers.bare_falcon(_of_median_length(list(replies.values()))))
         kinto = stack.enter_context(peers.kinto())

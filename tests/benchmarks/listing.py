@@ -37,6 +37,7 @@ def _rows(content: str, root: Path) -> list[str]:
     rows = []
     with ExitStack() as stack:
         served = stack.enter_context(serving(root))
+        served.rest()
         by_number = {page: _page(served, page) for page in range(1, RECORDS // PAGE + 1)}
         records = [row for page in by_number.values() for row in page]
         full = [_path(page) for page, found in by_number.items() if found]

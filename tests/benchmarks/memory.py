@@ -32,7 +32,8 @@ def run() -> str:
             client = served.connect()
             client.request("GET", path_of(name_of(0)), b"")
             client.close()
-            rows.append(_row("after the first request", served.pid))
+            served.rest()
+            rows.append(_row("at rest after the start", served.pid))
             for part in range(2):
                 with ThreadPoolExecutor(CLIENTS) as pool:
                     list(pool.map(partial(_ask, served), range(part * CLIENTS, (part + 1) * CLIENTS)))

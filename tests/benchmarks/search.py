@@ -64,6 +64,7 @@ def _table(what: str, documents: Iterator[dict], queries: dict[str, str]) -> str
     with tempfile.TemporaryDirectory(prefix="catalogd-bench-") as directory:
         root = _catalog(Path(directory), documents)
         with serving(root) as served:
+            served.rest()
             clients = [served.connect(anonymous=True), _as_user(root, served)]
             taken: dict[str, list[float]] = {}
             hits: dict[str, int] = {}

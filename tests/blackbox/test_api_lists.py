@@ -135,6 +135,8 @@ def test_lists_are_sorted_by_every_ordering_both_ways(
     assert len(rows) == 7
     assert given == sorted(given, reverse=bool(sign))
     assert values == given + [None] * (7 - len(given))
+    tied = [[row["repo_name"] for row in rows if row[field] == value] for value in values]
+    assert all(names == sorted(names, reverse=bool(sign)) for names in tied), "the name goes the same way"
 
 
 @pytest.mark.parametrize("past", [False, True], ids=["now", "at"])

@@ -360,6 +360,14 @@ def test_what_is_no_file_of_lines_is_a_failure(catalog: Path, data: bytes) -> No
     assert is_failure(on(catalog, "import", "-", stdin=data))
 
 
+def test_an_import_names_what_is_no_document_also_where_there_is_one(catalog: Path) -> None:
+    assert on(catalog, "import", "-", stdin=b'{"namespace": "a", "repo_name": "there"}').status == 0
+    for value in (b'"labels": "x"', b'"tags": 5', b'"labels": "x", "extra": 1'):
+        done = on(catalog, "import", "-", stdin=b'{"namespace": "a", "repo_name": "there", ' + value + b"}")
+        assert is_failure(done, "Nothing was imported")
+        assert "line 1" in done.err
+
+
 def test_an_import_of_nothing_makes_no_commit(catalog: Path) -> None:
     before = git(catalog, "rev-parse", "main")
     assert on(catalog, "import", "-", stdin=b"\n\n").status == 0

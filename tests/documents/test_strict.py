@@ -50,6 +50,7 @@ REFUSED = {
     "a byte order mark": (b"\xef\xbb\xbf{}", "byte order mark"),
     "UTF-16": ('{"a": 1}'.encode("utf-16"), "not valid UTF-8 at byte 0"),
     "bad UTF-8": (b'{"a":\n "\xff"}', r"not valid UTF-8 at byte 8 \(line 2, column 3\)"),
+    "bad UTF-8 behind letters of two bytes": (b'{"\xc3\xa9\xc3\xa9": "\xff"}', r"at byte 10 \(line 1, column 9\)"),
     "an overlong form": (b'"\xc0\xaf"', "not valid UTF-8 at byte 1"),
     "trailing garbage": (b'{"a": 1} x', "column 10: there is more text after the end"),
     "two values": (b"{}{}", "there is more text after the end"),

@@ -590,7 +590,7 @@ def test_what_was_merged_is_read_as_it_became(site):
 
 def test_the_difference_is_told_by_field_and_by_line(site):
     site.propose("rita", web(**NEW), change("acme", "fresh"))
-    _, (fresh, changed) = site.proposals.diff(site.as_("rita"), 1)
+    _, (fresh, changed) = site.proposals.diff(site.as_("rita"), 1, unified=True)
     assert [field.pointer for field in fresh.fields] == [""]
     assert fresh.unified.startswith("--- /dev/null\n+++ b/data/acme/fresh.json\n")
     assert [(field.pointer, field.before, field.after) for field in changed.fields] == [("/description", "old", "new")]

@@ -52,6 +52,17 @@ def test_comments_without_end_keep_nobody_from_approving(site, monkeypatch):
     assert not site.approve("ada", view).why_not
 
 
+def test_proposals_without_end_are_refused_also_where_they_were_closed_meanwhile(site, monkeypatch):
+    monkeypatch.setattr("catalogd.proposals.proposing._MOST_OPEN", 1)
+    first = site.propose("will", web(**NEW)).proposal.number
+    with pytest.raises(Conflict, match="will has 1 open proposals"):
+        site.propose("will", web(**NEW))
+    site.proposals.close(site.as_("will"), first)
+    site.propose("will", web(**NEW))
+    with pytest.raises(Conflict, match="will has 1 open proposals"):
+        site.proposals.reopen(site.as_("will"), first)
+
+
 def test_revisions_without_end_are_refused(site, monkeypatch):
     monkeypatch.setattr("catalogd.proposals.proposing._MOST_REVISED", 6)
     view = site.propose("will", web(**NEW))

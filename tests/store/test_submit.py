@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import threading
 import time
 
@@ -51,6 +52,18 @@ def in_one_group(store: Store, edits: list[Edit]) -> list:
 
 def commits(store: Store) -> list:
     return list(store.log(None, store.head()))
+
+
+def test_a_write_that_cannot_look_out_for_hands_is_made_once(root, store, monkeypatch):
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    monkeypatch.setattr(store._committer, "_give_way", fail)
+    put(store, "data/a/one.json", b"1")
+    monkeypatch.undo()
+    put(store, "data/a/two.json", b"2")
+    assert len(commits(store)) == 2
+    assert not store._committer._queue
 
 
 def test_an_edit_makes_one_commit_of_its_author(root, store):

@@ -44,6 +44,14 @@ def test_a_field_that_is_not_there_is_left_out_of_its_side(site: Site) -> None:
     assert {"pointer": "/labels/a", "after": "1"} in reply.json
 
 
+def test_without_a_first_state_it_is_the_one_before_the_last_change(site: Site) -> None:
+    _, second = two_versions(site, "diff/last")
+    later = commit_of(site.create("diff/other"))
+    for to in (second, later, None):
+        reply = site.client.simulate_get("/v1/repositories/diff/last/diff", params={"to": to} if to else {})
+        assert {"pointer": "/description", "before": "one", "after": "two"} in reply.json
+
+
 def test_two_states_are_compared_as_text_if_asked(site: Site) -> None:
     first, second = two_versions(site, "diff/text")
     reply = site.client.simulate_get(
@@ -142,6 +150,18 @@ def test_a_feed_from_an_unknown_commit_is_gone_and_says_how_to_start_anew(site: 
     assert (reply.status_code, reply.json["type"]) == (410, "urn:catalogd:gone")
     assert "Catalog-Commit" in reply.json["detail"]
     assert site.client.simulate_get("/v1/changes").status_code == 400
+
+
+def test_a_feed_from_long_ago_is_gone_too(site: Site, monkeypatch) -> None:
+    monkeypatch.setattr("catalogd.catalog.timeline._MOST_CHANGED", 2)
+    start = commit_of(site.create("feed/before"))
+    for name in ("a", "b", "c"):
+        reply = site.client.simulate_get("/v1/changes", params={"since": start})
+        assert reply.status_code == 200
+        site.create(f"feed/{name}")
+    reply = site.client.simulate_get("/v1/changes", params={"since": start})
+    assert (reply.status_code, reply.json["type"]) == (410, "urn:catalogd:gone")
+    assert "More than 2 files" in reply.json["detail"]
 
 
 def test_history_says_which_proposal_brought_a_change_and_who_approved_it(site: Site) -> None:

@@ -122,7 +122,7 @@ OPERATIONS: tuple[Operation, ...] = (
         "What a proposal does",
         f"To each file, against the base: field by field; with `Accept: {DIFF}`, as a unified diff.",
         (Reply(200, "What differs.", {JSON: "ProposalDiff", DIFF: {"type": "string"}}),),
-        _READ,
+        (*_READ, 409),
     ),
     Operation(
         "POST",
