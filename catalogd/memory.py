@@ -15,14 +15,24 @@ _KEPT = 16 << 20
 _LARGE = 4 << 20
 
 
+_library = ctypes.CDLL(None)
+
+
 def tune() -> None:
     """Let threads take memory from the same places, and keep some of it.
 
     By default each has a place of its own, which keeps what was free once.
     To be called before threads start. Where the C library knows nothing of it, nothing happens.
     """
-    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    mallopt = getattr(_library, "mallopt", None)
     if mallopt is not None:
         mallopt(_M_ARENA_MAX, _ARENAS)
         mallopt(_M_TRIM_THRESHOLD, _KEPT)
         mallopt(_M_MMAP_THRESHOLD, _LARGE)
+
+
+def give_back() -> None:
+    """Give what is free to the system, also where it lies between what is not: work that is seldom leaves much."""
+    trim = getattr(_library, "malloc_trim", None)
+    if trim is not None:
+        trim(0)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from catalogd import memory
 from catalogd.activity import Activity
 from catalogd.catalog import Catalog
 from catalogd.errors import CatalogdError
@@ -25,11 +26,14 @@ _PART_FOR_BITMAPS = 0.01
 _CHECKPOINT_INTERVAL = 2.0
 # The public repository follows within a second; who asks for it does not wait for that. More often would cost writers.
 _PUBLICATION_INTERVAL = 0.8
+# How often free memory is given back, in seconds; it takes some milliseconds.
+_MEMORY_INTERVAL = 30.0
 
 
 class Upkeep:
     """Threads off the path of every request: one follows main and the disk, one the public repository does, one folds
-    packs, one activity; and one keeps up with a primary or an upstream, if there is one.
+    packs, one activity, one gives memory back; one keeps up with a primary or an upstream, and two with a registry,
+    where there is one.
     """
 
     def __init__(
@@ -58,6 +62,7 @@ class Upkeep:
                 "publication", catalog.publish, _PUBLICATION_INTERVAL, self._stopping,
                 "the public repository could not follow main",
             ),
+            _giving_back(self._stopping),
         ]  # fmt: skip
         self._follow_at = self._checkpoint_at = 0.0
         # What is counted is folded by a commit, so of a replica the primary does that.
@@ -148,15 +153,24 @@ class FilesUpkeep:
         self._stopping = threading.Event()
         catch_up = catalog.store.catch_up_files
         failure = "files could not follow main"
-        self._thread = _repeating("files", catch_up, settings.index_interval, self._stopping, failure)
+        self._threads = [
+            _repeating("files", catch_up, settings.index_interval, self._stopping, failure),
+            _giving_back(self._stopping),
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         """Returns when it has ended."""
         self._stopping.set()
-        self._thread.join()
+        for thread in self._threads:
+            thread.join()
+
+
+def _giving_back(stopping: threading.Event) -> threading.Thread:
+    return _repeating("memory", memory.give_back, _MEMORY_INTERVAL, stopping, "memory could not be given back")
 
 
 def _repeating(
