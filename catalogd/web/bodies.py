@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import falcon
@@ -85,10 +85,13 @@ def read_members(
     return body
 
 
-def read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
-    """The fields of a form, each of which is there once. Raises Malformed, TooLarge or UnsupportedMedia."""
+def read_form(req: falcon.Request, max_body: int, known: Collection[str]) -> dict[str, str]:
+    """The known fields of a form, each of which is there once; others say nothing (RFC 6749, section 3.2).
+
+    Raises Malformed, TooLarge or UnsupportedMedia.
+    """
     _check_type(req, (FORM,))
-    return _read_form(req, max_body)
+    return _read_form(req, max_body, known)
 
 
 def read_raw(req: falcon.Request, max_body: int) -> bytes:
@@ -121,11 +124,13 @@ def _is_form(req: falcon.Request) -> bool:
     return (req.content_type or "").partition(";")[0].strip().lower() == FORM
 
 
-def _read_form(req: falcon.Request, max_body: int) -> dict[str, str]:
+def _read_form(req: falcon.Request, max_body: int, known: Collection[str] | None = None) -> dict[str, str]:
     """What an HTML form sends: like a query. Raises Malformed, TooLarge or UnsupportedMedia."""
     check_encoding(req)
     fields: dict[str, str] = {}
     for name, value in decode_form(_read(req, max_body).decode("latin-1").strip("\r\n")):
+        if known is not None and name not in known:
+            continue
         if name in fields:
             raise Malformed("The form has a field twice.", [Fault(f"/{escape(name)}", "must be given only once")])
         fields[name] = value

@@ -19,6 +19,10 @@ from catalogd.web.replies import send
 from catalogd.web.requests import Request
 
 PASSWORD, REFRESH = "password", "refresh_token"
+# Of the form; what a client adds of its own is passed over.
+_FIELDS = frozenset(
+    {"grant_type", "username", "password", "refresh_token", "service", "scope", "access_type", "client_id"}
+)
 
 
 class RegistryTokens:
@@ -45,7 +49,7 @@ class RegistryTokens:
         _send(resp, reply)
 
     def post(self, req: Request, resp: falcon.Response) -> None:
-        form = read_form(req, min(self._max_body, MOST_OF_A_LOGIN))
+        form = read_form(req, min(self._max_body, MOST_OF_A_LOGIN), _FIELDS)
         self._check_service(form.get("service"))
         account, secret = self._account(form, req.remote_addr)
         granted, minted = self._decide(account, [form.get("scope", "")])

@@ -275,10 +275,10 @@ def test_a_backup_has_the_keys(site: Site, tmp_path: Path) -> None:
 # --- as clients do it
 
 
-def form(site: Site, **fields: str) -> Any:
+def form(site: Site, **fields: str | list[str]) -> Any:
     sent = {"service": "registry", "client_id": "test", **fields}
     return site.served.anonymous().post(
-        "/v1/registry/token", urlencode(sent).encode(), Content_Type="application/x-www-form-urlencoded"
+        "/v1/registry/token", urlencode(sent, doseq=True).encode(), Content_Type="application/x-www-form-urlencoded"
     )
 
 
@@ -313,6 +313,13 @@ def test_oauth_refuses_what_is_no_login(site: Site) -> None:
     assert form(site, grant_type="refresh_token", refresh_token="catd_nothing").status == 401
     assert form(site, grant_type="authorization_code").status == 400
     assert form(site, grant_type="password", username="rita").status == 400
+
+
+def test_oauth_passes_over_what_it_does_not_know_and_refuses_what_is_there_twice(site: Site) -> None:
+    token = site.tokens["rita"]
+    assert form(site, grant_type="refresh_token", refresh_token=token, device=["one", "two"]).status == 200
+    twice = form(site, grant_type="refresh_token", refresh_token=[token, token])
+    assert twice.status == 400 and "twice" in twice.json["detail"]
 
 
 def test_a_token_for_another_service_is_refused_with_the_name_of_the_right_one(site: Site) -> None:
