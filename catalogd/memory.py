@@ -9,11 +9,10 @@ _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD, _M_ARENA_MAX = -1, -3, -8
 # Few threads wait for each other at so few: only one of them runs Python at a time.
 _ARENAS = 2
 # What is free at the end of an arena, in bytes, goes back to the system when it is more: a few of the largest replies.
-# Else each of them would get its pages anew, at half of what it takes to make it.
+# Else each of them would get its pages anew, at a third of what it takes to make it.
 _KEPT = 16 << 20
 # What is larger is a mapping of its own.
 _LARGE = 4 << 20
-
 
 _library = ctypes.CDLL(None)
 

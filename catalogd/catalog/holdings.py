@@ -57,7 +57,7 @@ class Holdings(UseCases):
     """Documents follow what a registry holds."""
 
     # Asked for each event: what was looked up at that commit.
-    _known_at: tuple[str | None, dict[tuple[str, str], bool]] = (None, {})
+    _known_at: tuple[str | None, dict[tuple[str, str], bool]] = ("", {})
 
     def known(self, repositories: set[tuple[str, str]]) -> set[tuple[str, str]]:
         """Those of the (namespace, repo_name) that main has."""

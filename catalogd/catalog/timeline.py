@@ -99,7 +99,7 @@ class Timeline(UseCases):
         """
         path, floor = self._readable_history(caller, namespace, repo_name)
         rights.require_scope(caller.account, rights.OWN)
-        if self._newest_change(path, floor) is None:
+        if self._model.last_change(path, floor) is None:
             raise no_repository(namespace, repo_name)
         moment = self._named(commit)
         old_blob = self._model.state_at(moment.seq, path) if moment.seq >= floor else None
@@ -214,7 +214,7 @@ class Timeline(UseCases):
         self, caller: Caller, namespace: str, repo_name: str, from_: str | None, to: str | None
     ) -> tuple[str, _Version, _Version]:
         path, floor = self._readable_history(caller, namespace, repo_name)
-        newest = self._newest_change(path, floor)
+        newest = self._model.last_change(path, floor)
         if newest is None:
             raise no_repository(namespace, repo_name)
         end = self._moments.position(to, "to").seq if to else newest
@@ -224,10 +224,6 @@ class Timeline(UseCases):
             self._version(namespace, repo_name, start, floor),
             self._version(namespace, repo_name, end, floor),
         )
-
-    def _newest_change(self, path: str, floor: int) -> int | None:
-        """The last commit that changed a file since the commit `floor`, by its place; None if there is none."""
-        return self._model.last_change(path, floor)
 
     def _last_change(self, path: str, floor: int, end: int) -> int:
         found = self._model.last_change(path, floor, end)

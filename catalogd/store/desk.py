@@ -1,8 +1,8 @@
 """Where writers draft and commit, one at a time.
 
 Python runs one of them at a time anyway. Where several draft while another one commits, each lets go of the interpreter
-at every system call and then waits until the others let go of it: with 16 writers that takes a third of all time. It
-saves time, and nothing depends on it: who has waited too long goes on all the same.
+at every system call and then waits until the others let go of it; docs/performance.md has what that costs. It saves
+time, and nothing depends on it: who has waited too long goes on all the same.
 """
 
 from __future__ import annotations

@@ -81,10 +81,10 @@ class Tree:
     def __init__(self, keys: list[bytes], entries: list[bytes], splice: Splice | None = None):
         self._keys = keys
         self._entries = entries
-        self._raw: bytes | None = None
-        self._raw = self.raw
-        self.size = len(self._raw)
-        self.id = object_id("tree", self._raw)
+        raw = b"".join(entries)
+        self._raw: bytes | None = raw
+        self.size = len(raw)
+        self.id = object_id("tree", raw)
         self.splice = splice
 
     @property
