@@ -43,6 +43,6 @@ def test_a_write_may_meet_a_fault_at_every_step(prepared, strace, tmp_path, kind
     with ThreadPoolExecutor(LANES) as pool:
         tried = [fault for lane in pool.map(sweep, range(LANES)) for fault in lane]
     print(f"{len(tried)} steps")
-    # A PUT has 60 or so; with fewer it has not been looked at.
+    # With fewer a write has not been looked at; docs/operations.md says as much.
     assert len(tried) > 40
     assert f"{what} at fdatasync 1" in tried
